@@ -1,0 +1,34 @@
+# make demo: a video from a sentence. make test: everything that is tested.
+PYTHON ?= python3
+PROMPT ?= a person walks forward and turns left
+
+bin = .venv/bin
+
+.PHONY: demo test lint clean
+
+demo: .venv/installed
+	@mkdir -p out
+	$(bin)/motionmamba generate "$(PROMPT)" --out out/demo.mp4
+
+test: .venv/installed-dev
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/pytest
+
+lint: .venv/installed-dev
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	$(bin)/pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	$(bin)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@ .venv/installed
+
+clean:
+	rm -rf .venv out

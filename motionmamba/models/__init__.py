@@ -1,0 +1,19 @@
+"""Motion VAEs, Mamba blocks and denoisers."""
+
+from motionmamba.models.bidirectional import BidirectionalSpatialMamba
+from motionmamba.models.denoiser import MotionMambaDenoiser
+from motionmamba.models.hierarchical import HierarchicalTemporalMamba
+from motionmamba.models.mamba import Mamba
+from motionmamba.models.temporal_vae import TemporalMotionVAE
+from motionmamba.models.transformer_denoiser import TransformerDenoiser
+from motionmamba.models.vae import MotionVAE
+
+__all__ = [
+    "BidirectionalSpatialMamba",
+    "HierarchicalTemporalMamba",
+    "Mamba",
+    "MotionMambaDenoiser",
+    "MotionVAE",
+    "TemporalMotionVAE",
+    "TransformerDenoiser",
+]

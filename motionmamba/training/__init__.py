@@ -1,0 +1,1 @@
+"""Training of the motion VAE and the latent denoiser on 🤗 accelerate."""

@@ -1,0 +1,127 @@
+"""Training of the latent denoiser: text-conditioned diffusion in the latent space of a VAE."""
+
+from pathlib import Path
+
+import diffusers
+import torch
+from diffusers import DDPMScheduler
+from omegaconf import DictConfig, OmegaConf
+
+from motionmamba import models
+from motionmamba.data import MotionDataset
+from motionmamba.models import text_encoder as text_encoders
+from motionmamba.motion.render import render_video
+from motionmamba.pipeline import MotionMambaPipeline
+from motionmamba.training.batches import LatentSampler
+from motionmamba.training.config import build_model, save_config
+from motionmamba.training.loop import fit, make_accelerator
+from motionmamba.training.text import embed_captions
+
+
+def train_denoiser(config: DictConfig, run: Path, resume: bool = False) -> Path:
+    """Trains the denoiser that `config` describes; gives the folder of the whole pipeline."""
+    dataset = MotionDataset.load(config.dataset.path)
+    vae = load_vae(config.vae)
+    encoder = build_text_encoder(config.text_encoder)
+    accelerator = make_accelerator(config.train, run)
+    encoder.to(accelerator.device)
+    with accelerator.main_process_first():
+        text = embed_captions(encoder, [*dataset.captions, ""], Path(config.cache))
+    vae.to(accelerator.device)
+    batches = LatentSampler(dataset, "train", vae, text, accelerator.device)
+    torch.manual_seed(config.train.seed)
+    denoiser = build_model(
+        config.denoiser,
+        latent_channels=vae.config.latent_channels,
+        max_tokens=int(vae.latent_lengths(torch.tensor([vae.config.max_frames]))),
+        text_channels=encoder.channels,
+    )
+    schedule = noise_schedule(config.diffusion)
+
+    def compute_losses(model, generator):
+        batch = batches(config.train.batch_size, generator, config.diffusion.caption_dropout)
+        return {"loss": diffusion_loss(model, schedule, batch, generator)}
+
+    def make_pipeline(model) -> MotionMambaPipeline:
+        return MotionMambaPipeline(
+            vae,
+            model,
+            sampler(config.diffusion),
+            encoder,
+            guidance_scale=config.diffusion.guidance_scale,
+            num_inference_steps=config.diffusion.num_inference_steps,
+        )
+
+    def show_samples(model, step):
+        pipeline = make_pipeline(model)
+        pipeline.set_progress_bar_config(disable=True)
+        generator = torch.Generator(accelerator.device).manual_seed(0)
+        motions = pipeline(list(config.sample_prompts), generator=generator).motions
+        video = run / "samples" / f"step-{step:08d}.mp4"
+        video.parent.mkdir(parents=True, exist_ok=True)
+        render_video(motions, video)
+
+    save_config(config, run)
+    denoiser = fit(accelerator, denoiser, compute_losses, config.train, run, resume, show_samples)
+    folder = run / "pipeline"
+    if accelerator.is_main_process:
+        make_pipeline(denoiser).save_pretrained(folder)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def load_vae(folder: str) -> torch.nn.Module:
+    """Loads a trained VAE of either kind from its folder."""
+    path = Path(folder)
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{path} holds no trained VAE; run scripts/train_vae.py or set vae=FOLDER")
+    name = models.MotionVAE.load_config(path)["_class_name"]
+    return getattr(models, name).from_pretrained(path).eval().requires_grad_(False)
+
+
+def build_text_encoder(settings: DictConfig) -> text_encoders.TextEncoder:
+    arguments = OmegaConf.to_container(settings, resolve=True)
+    return getattr(text_encoders, arguments.pop("_class_name"))(**arguments)
+
+
+def noise_schedule(diffusion: DictConfig) -> DDPMScheduler:
+    """The training schedule; its options are those of `diffusers.DDPMScheduler`."""
+    return DDPMScheduler(**OmegaConf.to_container(diffusion.schedule, resolve=True))
+
+
+def sampler(diffusion: DictConfig):
+    """The sampling scheduler, a diffusers class with options of its own, on the same schedule."""
+    arguments = OmegaConf.to_container(diffusion.sampler, resolve=True)
+    scheduler_class = getattr(diffusers, arguments.pop("_class_name"))
+    return scheduler_class.from_config(noise_schedule(diffusion).config, **arguments)
+
+
+def diffusion_loss(denoiser, schedule: DDPMScheduler, batch, generator) -> torch.Tensor:
+    """Mean squared error of the noise, velocity or sample that the schedule says to predict.
+
+    Args:
+        batch: `latents` (B, L, C), `lengths` (B,), `states` (B, S, D), `mask` (B, S).
+    """
+    latents = batch["latents"]
+    device = latents.device
+    timesteps = torch.randint(
+        schedule.config.num_train_timesteps, (len(latents),), generator=generator, device=device
+    )
+    noise = torch.randn(latents.shape, generator=generator, device=device)
+    noisy = schedule.add_noise(latents, noise, timesteps)
+    prediction = denoiser(
+        noisy,
+        timesteps,
+        encoder_hidden_states=batch["states"],
+        encoder_attention_mask=batch["mask"],
+        lengths=batch["lengths"],
+    )
+    targets = {
+        "epsilon": lambda: noise,
+        "v_prediction": lambda: schedule.get_velocity(latents, noise, timesteps),
+        "sample": lambda: latents,
+    }
+    error = prediction.float() - targets[schedule.config.prediction_type]()
+    valid = torch.arange(latents.shape[1], device=device) < batch["lengths"][:, None]
+    squared = error.square().mean(-1) * valid
+    return squared.sum() / valid.sum()

@@ -1,0 +1,46 @@
+#!/usr/bin/env python
+"""The pictures of the README: key frames of ten sentences, one row each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from _cli import run_script
+
+PROMPTS = (
+    "a person walks forward",
+    "an old man walks slowly",
+    "someone runs ahead, full of energy",
+    "a person walks and turns left",
+    "a person walks and turns right",
+    "a woman raises her left hand",
+    "a man raises his right hand",
+    "somebody lifts both hands above the head",
+    "a child waves with the left hand",
+    "a tired person waves both hands",
+)
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="The picture, .png.")] = Path("contact_sheet.png"),
+    checkpoint: Annotated[str | None, typer.Option(help="Pipeline; the shipped one.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every motion.")] = 0,
+    seconds: Annotated[float, typer.Option(help="Length of every motion.")] = 5.0,
+):
+    """Generate ten sentences with one seed, unpicked, and draw each as a strip of poses."""
+    import torch
+
+    from motionmamba.motion.motion import check_output
+    from motionmamba.motion.render import render_strip
+    from motionmamba.pipeline import MotionMambaPipeline
+
+    check_output(out)
+    pipeline = MotionMambaPipeline.from_pretrained(checkpoint)
+    generators = [torch.Generator().manual_seed(seed) for _ in PROMPTS]
+    motions = pipeline(list(PROMPTS), seconds=seconds, generator=generators).motions
+    render_strip(motions, out)
+    print(f"wrote {out}")
+
+
+if __name__ == "__main__":
+    run_script(main)

@@ -1,0 +1,49 @@
+"""Fixtures shared by all tests."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of reference recordings beside the repository; skipped where there is none."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"reference data not present at {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def text_encoder():
+    from motionmamba.models.text_encoder import MiniLMTextEncoder
+
+    return MiniLMTextEncoder()
+
+
+@pytest.fixture
+def pipeline(text_encoder):
+    """An untrained pipeline, small enough to sample in a blink."""
+    import torch
+    from diffusers import DDIMScheduler
+
+    from motionmamba.models import MotionMambaDenoiser, TemporalMotionVAE
+    from motionmamba.pipeline import MotionMambaPipeline
+
+    torch.manual_seed(0)
+    vae = TemporalMotionVAE(latent_channels=8, width=32, max_frames=80).eval()
+    denoiser = MotionMambaDenoiser(
+        latent_channels=8,
+        d_model=32,
+        max_tokens=20,
+        text_channels=text_encoder.channels,
+        scans=(2, 1),
+        d_state=4,
+        text_conditioning="cross_attention",
+    ).eval()
+    torch.nn.init.normal_(denoiser.out_proj.weight, std=0.1)
+    pipe = MotionMambaPipeline(
+        vae, denoiser, DDIMScheduler(), text_encoder, guidance_scale=2.0, num_inference_steps=3
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

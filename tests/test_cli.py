@@ -1,0 +1,110 @@
+import os
+import subprocess
+import sys
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from motionmamba import cli
+
+
+@pytest.fixture
+def model(pipeline, tmp_path):
+    folder = tmp_path / "model"
+    pipeline.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Runs the command as a shell would: gives its exit status, output and errors."""
+
+    def run(*arguments: str):
+        monkeypatch.setattr(sys, "argv", ["motionmamba", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exit_:
+            cli.main()
+        captured = capsys.readouterr()
+        return exit_.value.code or 0, captured.out, captured.err
+
+    return run
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    code = "import sys, motionmamba; print([m for m in ('torch', 'diffusers') if m in sys.modules])"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert output.stdout.strip() == "[]"
+
+
+def test_generate_writes_a_video(command, model, tmp_path):
+    out = tmp_path / "jump.mp4"
+    status, printed, _ = command(
+        "generate", "he jumps", "--seconds", 1, "--model", model, "--out", out, "--device", "cpu"
+    )
+    assert status == 0 and str(out) in printed and "seed 0" in printed
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(out))
+    assert frames >= 20 and seconds == pytest.approx(1.0, abs=0.1)
+
+
+def test_generate_is_reproduced_by_its_seed(command, model, tmp_path):
+    def joints(seed):
+        out = tmp_path / "motion.npy"
+        options = ("--seconds", 1, "--seed", seed, "--model", model, "--device", "cpu")
+        assert command("generate", "he jumps", *options, "--out", out)[0] == 0
+        return np.load(out)
+
+    first = joints(3)
+    assert first.shape == (20, 22, 3)
+    np.testing.assert_array_equal(first, joints(3))
+    assert np.abs(first - joints(4)).max() > 1e-3
+
+
+def test_render_draws_joints_from_a_file(command, tmp_path):
+    joints = np.random.default_rng(0).normal(size=(8, 22, 3)).astype(np.float32)
+    np.save(tmp_path / "motion.npy", joints)
+    out = tmp_path / "motion.png"
+    assert command("render", tmp_path / "motion.npy", "--out", out)[0] == 0
+    assert out.stat().st_size > 1000
+
+
+def test_info_names_what_runs(command, model):
+    status, printed, _ = command("info", "--model", model)
+    assert status == 0
+    for word in ("torch", "scan backend", "all-MiniLM-L6-v2", "TemporalMotionVAE", "skeleton"):
+        assert word in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["generate", ""], "blank"),
+        (["generate", " \t "], "blank"),
+        (["generate", "he jumps", "--seconds", "0"], "seconds"),
+        (["generate", "he jumps", "--seconds", "-2"], "seconds"),
+        (["generate", "he jumps", "--seconds", "nan"], "seconds"),
+        (["generate", "he jumps", "--seconds", "1e9"], "seconds"),
+        (["generate", "he jumps", "--seconds", "soon"], "--seconds"),
+        (["generate", "he jumps", "--colour", "red"], "--colour"),
+        (["generate"], "argument"),
+        (["generate", "he jumps", "--seconds", "1", "--steps", "0"], "num_inference_steps"),
+        (["generate", "he jumps", "--out", "motion.doc"], ".doc"),
+        (["generate", "he jumps", "--out", "no/such/folder/motion.mp4"], "does not exist"),
+        (["generate", "he jumps", "--model", "."], "model_index.json"),
+        (["generate", "he jumps", "--device", "abacus"], "abacus"),
+        (["render", "missing.npy"], "missing.npy"),
+        (["render", "text.npy"], "text.npy"),
+    ],
+)
+def test_bad_input_ends_in_one_line_and_status_2(
+    command, model, tmp_path, monkeypatch, arguments, complaint
+):
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "text.npy").write_text("no array")
+    monkeypatch.chdir(work)
+    if arguments[0] == "generate" and "--model" not in arguments:
+        arguments = [*arguments, "--model", model]
+    status, _, errors = command(*arguments)
+    assert status == 2 and complaint in errors and "Traceback" not in errors
+    assert len(errors.strip().splitlines()) == 1
+    assert os.listdir(work) == ["text.npy"], "something was left behind"

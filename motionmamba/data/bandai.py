@@ -10,10 +10,11 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+import torch
 from scipy.interpolate import CubicSpline
 
 from motionmamba.data.captions import STYLES, Action, write_captions, write_joined_captions
@@ -66,7 +67,10 @@ ACTIONS = {
 }
 WINDOW = 196  # frames at 20 fps, the longest clip of HumanML3D
 MIN_FRAMES = 16
-CAPTIONS = 24
+CAPTIONS = 24  # of a clip, out of a POOL for its action or so many SEQUENCES of two actions
+POOL = 240
+SEQUENCES = 24
+PACED = ("walk", "run", "turn", "back")
 SPLIT_SHARES = {"test": 0.10, "val": 0.05}
 PACE_QUANTILES = (0.2, 0.8)
 CHUNK = 64
@@ -114,7 +118,7 @@ def bandai_samples(
     jobs += [job.mirrored() for job in jobs]
     captions = _captions(jobs, rng)
     samples = []
-    with ProcessPoolExecutor() as pool:
+    with _pool() as pool:
         features = pool.map(joints_to_features, [j.joints for j in jobs], chunksize=CHUNK)
         for job, row, texts in zip(jobs, features, captions, strict=True):
             flags = {"mirrored": job.mirror, "joined": len(job.actions) > 1}
@@ -130,7 +134,7 @@ def read_takes(source: Path, progress: Progress = lambda *_: None):
         raise ValueError(f"the source {source} does not exist; give the Bandai-Namco folder")
     takes, skipped = [], {}
     files = _files(source)
-    with ProcessPoolExecutor() as pool:
+    with _pool() as pool:
         for done, (name, take) in enumerate(pool.map(_read_take, files, chunksize=CHUNK), 1):
             if isinstance(take, str):
                 skipped[name] = take
@@ -159,6 +163,11 @@ def assign_splits(takes: list[Take]):
             for take in group[first : first + count]:
                 take.split = split
             first += count
+
+
+def _pool() -> ProcessPoolExecutor:
+    # processes share the cores; threads within them would only wait for each other
+    return ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,))
 
 
 def _files(source: Path) -> Iterator[tuple[str, bytes | Path]]:
@@ -256,25 +265,29 @@ def _windows(take: Take) -> Iterator[_Job]:
         yield _Job(name, take.name, take.split, take.joints[start : start + size], (take.action,))
 
 
-def _captions(jobs: list[_Job], rng: np.random.Generator) -> list[list[str]]:
-    """Captions of every clip; a clip among the slowest or fastest of its kind may say so."""
+def _captions(jobs: list[_Job], rng: np.random.Generator) -> Iterator[list[str]]:
+    """Captions of every clip, drawn from a pool for each action.
+
+    A clip among the slowest or fastest of its kind may be called so.
+    """
     speeds = defaultdict(list)
     for job in jobs:
         speeds[job.actions[0].kind].append(_speed(job.joints))
     limits = {kind: np.quantile(values, PACE_QUANTILES) for kind, values in speeds.items()}
-    captions = []
+    pools: dict[tuple[Action, ...], list[str]] = {}
     for job in jobs:
-        first = job.actions[0]
-        if len(job.actions) > 1:
-            captions.append(write_joined_captions(*job.actions, rng, CAPTIONS))
-            continue
-        if first.kind in ("walk", "run", "turn", "back"):
-            slow, fast = limits[first.kind]
+        actions = job.actions
+        if len(actions) == 1 and actions[0].kind in PACED:
+            slow, fast = limits[actions[0].kind]
             speed = _speed(job.joints)
             pace = "slow" if speed < slow else "fast" if speed > fast else ""
-            first = Action(first.kind, first.side, first.style, pace)
-        captions.append(write_captions(first, rng, CAPTIONS))
-    return captions
+            actions = (replace(actions[0], pace=pace),)
+        if actions not in pools:
+            write = write_captions if len(actions) == 1 else write_joined_captions
+            size = POOL if len(set(actions)) == 1 else SEQUENCES
+            pools[actions] = write(*actions, rng, size)
+        pool = pools[actions]
+        yield [pool[i] for i in rng.permutation(len(pool))[:CAPTIONS]]
 
 
 def _speed(joints: np.ndarray) -> float:

@@ -255,6 +255,8 @@ _SLASH = (
     "fight with a sword",
 )
 _DANCE = ("dance", "dance with turns", "perform a dance", "dance and spin around")
+_SQUAT = ("squat", "do squats", "squat down and get up", "bend the knees deeply", "do knee bends")
+_JUMP = ("jump", "jump up", "jump in place", "hop with both feet", "jump up and down", "leap up")
 
 ACTIONS = {
     "raise": (_RAISE_ONE, _RAISE_BOTH),
@@ -272,6 +274,8 @@ ACTIONS = {
     "punch": _PUNCH,
     "slash": _SLASH,
     "dance": _DANCE,
+    "squat": _SQUAT,
+    "jump": _JUMP,
 }
 STANDING = ("raise", "wave", "bow", "guide", "call")
 
@@ -525,7 +529,7 @@ def _conjugate(phrase: str, form) -> str:
     return " ".join(words)
 
 
-_JOINED_VERBS = ("turn", "make", "wave", "bow", "shout", "spin", "sidestep", "go")
+_JOINED_VERBS = ("turn", "make", "wave", "bow", "shout", "spin", "sidestep", "go", "get")
 
 
 def _inflect(word: str, form) -> str:
@@ -537,7 +541,7 @@ def _third_person(verb: str) -> str:
     return verb + ("es" if verb.endswith(("ch", "sh", "x", "s", "o")) else "s")
 
 
-_DOUBLED = ("run", "jog", "step", "put")
+_DOUBLED = ("run", "jog", "step", "put", "hop", "get")
 
 
 def _gerund(verb: str) -> str:

@@ -1,5 +1,6 @@
 """Training batches drawn on the device that holds the whole data set."""
 
+import numpy as np
 import torch
 
 from motionmamba.data import MotionDataset
@@ -21,7 +22,7 @@ class WindowSampler:
         if not clips:
             raise ValueError(f"the data set {dataset.name} has no clips in its {split} split")
         mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (mean, std))
-        features = torch.from_numpy(dataset.features[:]).to(device)
+        features = torch.from_numpy(np.array(dataset.features)).to(device)
         self.features = (features - mean) / std
         self.starts = torch.tensor([c.start for c in clips], device=device)
         self.lengths = torch.tensor([c.length for c in clips], device=device)

@@ -60,9 +60,8 @@ def fit(
         FloatingPointError: when the loss is no longer finite.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(),
+        _parameter_groups(model, train.weight_decay),
         lr=train.learning_rate,
-        weight_decay=train.weight_decay,
         fused=accelerator.device.type == "cuda",
     )
     schedule = get_scheduler(
@@ -89,6 +88,7 @@ def fit(
         total=train.steps,
         disable=not accelerator.is_local_main_process,
         dynamic_ncols=True,
+        mininterval=2.0,
     )
     began = time.perf_counter()
     model.train()
@@ -114,6 +114,17 @@ def fit(
     trained = accelerator.unwrap_model(model, keep_torch_compile=False)
     average.copy_to(trained.parameters())
     return trained.eval()
+
+
+def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
+    """Decays matrices only: not biases, norms or the state decay of a scan, as in Mamba."""
+    groups = {True: [], False: []}
+    for name, parameter in model.named_parameters():
+        groups[parameter.ndim > 1 and not name.endswith("A_log")].append(parameter)
+    return [
+        {"params": groups[True], "weight_decay": weight_decay},
+        {"params": groups[False], "weight_decay": 0.0},
+    ]
 
 
 def _seed_step(seed: int, step: int, process: int, generator: torch.Generator):

@@ -78,8 +78,15 @@ def fit(
     # the schedule counts steps of the run, not of its processes: it stays as it is
     accelerator.register_for_checkpointing(average, schedule)
     first = _restore(accelerator, run) if resume else 0
-    forward = torch.compile(model) if train.compile else model
     generator = torch.Generator(accelerator.device)
+
+    def backward() -> Losses:
+        optimizer.zero_grad(set_to_none=False)
+        losses = compute_losses(model, generator)
+        accelerator.backward(losses["loss"])
+        return {name: value.detach() for name, value in losses.items()}
+
+    graphed = accelerator.device.type == "cuda" and accelerator.num_processes == 1
     accelerator.init_trackers("")
 
     bar = tqdm(
@@ -90,13 +97,13 @@ def fit(
         dynamic_ncols=True,
         mininterval=2.0,
     )
-    began = time.perf_counter()
     model.train()
+    if graphed:
+        backward = _capture(backward, generator)
+    began = time.perf_counter()
     for step in bar:
         _seed_step(train.seed, step, accelerator.process_index, generator)
-        losses = compute_losses(forward, generator)
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(losses["loss"])
+        losses = backward()
         accelerator.clip_grad_norm_(model.parameters(), train.max_grad_norm)
         optimizer.step()
         schedule.step()
@@ -111,9 +118,33 @@ def fit(
             _show(accelerator, model, average, show_samples, done)
     accelerator.wait_for_everyone()
     accelerator.end_training()
-    trained = accelerator.unwrap_model(model, keep_torch_compile=False)
+    trained = accelerator.unwrap_model(model)
     average.copy_to(trained.parameters())
     return trained.eval()
+
+
+def _capture(work: Callable[[], Losses], generator: torch.Generator) -> Callable[[], Losses]:
+    """Records `work` as a CUDA graph.
+
+    A step is some thousand short kernels, which a processor cannot launch as fast as a GPU runs
+    them. Replays draw anew from the generators' current seeds.
+    """
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            work()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        losses = work()
+
+    def replay() -> Losses:
+        graph.replay()
+        return losses
+
+    return replay
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:

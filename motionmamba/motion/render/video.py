@@ -10,7 +10,6 @@ from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -135,6 +134,8 @@ def _stacked(pictures: list[Image.Image], axis: int, gap: int = _GAP) -> Image.I
 
 
 def _write_film(path: Path, frames: Iterator[Image.Image], fps: float) -> None:
+    import imageio_ffmpeg  # training does without it
+
     first = next(frames)
     source = f"-f rawvideo -pix_fmt rgb24 -s {first.width}x{first.height} -r {fps:.6g} -i -"
     codec = f"{_COLOURS} -c:v {_CODECS[path.suffix.lower()]} -pix_fmt yuv420p"

@@ -18,7 +18,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a data set
 def bandai(
     source: Annotated[Path, typer.Option(help="Folder or archive with the BVH files.")],
     out: Out = Path("data/bandai"),
-    joined: Annotated[int, typer.Option(help="Clips made of two takes, training only.")] = 2000,
+    joined: Annotated[int, typer.Option(help="Clips made of several takes, training only.")] = 2000,
     seed: Seed = 0,
     overwrite: Overwrite = False,
 ):
@@ -91,7 +91,7 @@ def _report(dataset):
     console.print(table)
     joined = sum(c.joined for c in dataset.clips)
     mirrored = sum(c.mirrored for c in dataset.clips)
-    console.print(f"{mirrored} clips are mirrored, {joined} joined of two takes")
+    console.print(f"{mirrored} clips are mirrored, {joined} joined of several takes")
     console.print(f"{len(dataset.captions)} distinct captions. {dataset.info['statement']}")
     skipped = dataset.info["skipped"]
     if skipped:

@@ -24,14 +24,14 @@ Model = Annotated[
 
 def main():
     """Entry point: bad input ends in one line on standard error and exit status 2."""
-    run(app)
+    run(app, sys.argv[1:] or ["--help"])
 
 
-def run(application: typer.Typer):
+def run(application: typer.Typer, arguments: list[str] | None = None):
     """Runs a typer application without ever showing a traceback for bad input."""
     warnings.showwarning = _show_warning
     try:
-        sys.exit(application(args=sys.argv[1:] or ["--help"], standalone_mode=False))
+        sys.exit(application(args=arguments, standalone_mode=False))
     except typer.Abort:
         _fail("interrupted", 130)
     except FloatingPointError as error:

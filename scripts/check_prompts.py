@@ -12,7 +12,7 @@ from _cli import CONFIGS, run_script
 
 def main(
     checkpoint: Annotated[str | None, typer.Option(help="Pipeline; the shipped one.")] = None,
-    prompts: Annotated[Path, typer.Option(help="YAML list of [prompt, [checks]].")] = CONFIGS
+    prompts: Annotated[Path, typer.Option(help="YAML list of prompts and checks.")] = CONFIGS
     / "prompts.yaml",
     seeds: Annotated[int, typer.Option(help="Motions of each sentence.")] = 5,
     seconds: Annotated[float, typer.Option(help="Length of each motion.")] = 6.0,
@@ -43,14 +43,14 @@ def main(
             guidance_scale=guidance,
             generator=generators,
         ).motions
-        misses = Counter()
+        misses, good = Counter(), 0
         for motion in motions:
             missed = [c for c in checks if not passes(c, motion.joints, motion.fps)]
-            done, total = done + (not missed), total + 1
+            good += not missed
             sided += any(w in prompt for w in ("left", "right"))
             sides += any(wrong_side(c, motion.joints, motion.fps) for c in checks)
             misses.update(missed)
-        good = seeds - max(misses.values(), default=0)
+        done, total = done + good, total + seeds
         table.add_row(prompt, f"{good}/{seeds}", ", ".join(f"{c} ×{n}" for c, n in misses.items()))
     Console().print(table)
     print(f"did what it was told: {done}/{total}; on the wrong side: {sides}/{sided}")

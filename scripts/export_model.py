@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Shrink a trained pipeline for publishing: half-precision weights, feature statistics whole."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,10 @@ def main(
     for name, value in statistics.items():
         setattr(model.vae, name, value)
     model.save_pretrained(out)
+    for config in (out / "vae" / "config.json", out / "denoiser" / "config.json"):
+        settings = json.loads(config.read_text())
+        settings.pop("_name_or_path", None)  # where it was trained concerns nobody
+        config.write_text(json.dumps(settings, indent=2) + "\n")
     size = sum(f.stat().st_size for f in out.rglob("*.safetensors"))
     print(f"wrote {out}, {size / 1e6:.1f} MB of weights")
 

@@ -1,12 +1,14 @@
 #!/usr/bin/env python
-"""The pictures of the README: key frames of ten sentences, one row each."""
+"""The picture of the README: key frames of ten sentences, one row each."""
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from _cli import run_script
 
+GAP = 12  # pixels between the two columns
 PROMPTS = (
     "a person walks forward",
     "an old man walks slowly",
@@ -29,6 +31,7 @@ def main(
 ):
     """Generate ten sentences with one seed, unpicked, and draw each as a strip of poses."""
     import torch
+    from PIL import Image
 
     from motionmamba.motion.motion import check_output
     from motionmamba.motion.render import render_strip
@@ -38,7 +41,19 @@ def main(
     pipeline = MotionMambaPipeline.from_pretrained(checkpoint)
     generators = [torch.Generator().manual_seed(seed) for _ in PROMPTS]
     motions = pipeline(list(PROMPTS), seconds=seconds, generator=generators).motions
-    render_strip(motions, out)
+    half = len(motions) // 2
+    with tempfile.TemporaryDirectory() as folder:
+        columns = []
+        for name, part in (("left.png", motions[:half]), ("right.png", motions[half:])):
+            path = render_strip(part, Path(folder) / name, frames=6, size=(140, 180))
+            columns.append(Image.open(path).convert("RGB"))
+    sheet = Image.new(
+        "RGB", (columns[0].width + columns[1].width + GAP, columns[0].height), "white"
+    )
+    sheet.paste(columns[0], (0, 0))
+    sheet.paste(columns[1], (columns[0].width + GAP, 0))
+    # 128 colours are enough for it and make the file a quarter as large
+    sheet.quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
     print(f"wrote {out}")
 
 

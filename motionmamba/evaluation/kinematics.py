@@ -49,11 +49,16 @@ def reversals(joints: np.ndarray, side: int, least: float = 0.05) -> int:
     arm = arm[raised(joints, side)]
     if len(arm) < 4:
         return 0
-    # along the direction in which the hand moves most
+    # the hand moves most where it goes up and down, and swings along another direction
     centred = arm - arm.mean(0)
-    swing = centred @ np.linalg.svd(centred, full_matrices=False)[2][0]
-    count, extreme, direction = 0, swing[0], 0
-    for value in swing[1:]:
+    swings = centred @ np.linalg.svd(centred, full_matrices=False)[2].T
+    return max(_reversals(swing, least) for swing in swings.T)
+
+
+def _reversals(values: np.ndarray, least: float) -> int:
+    """Turning points of a sequence (T,) that lie at least `least` apart."""
+    count, extreme, direction = 0, values[0], 0
+    for value in values[1:]:
         moved = value - extreme
         if direction * moved >= 0:
             if direction or abs(moved) >= least:
@@ -69,7 +74,8 @@ def _hands_up(left: bool, right: bool, joints) -> bool:
 
 
 def _waves(left: bool, right: bool, joints) -> bool:
-    waving = [reversals(joints, side) >= 2 for side in (LEFT, RIGHT)]
+    # an arm that goes up in an arc and comes down again turns up to three times
+    waving = [reversals(joints, side) >= 4 for side in (LEFT, RIGHT)]
     return waving == [left, right]
 
 

@@ -41,7 +41,7 @@ def render_video(
 
     A motion is anything with `joints` (T, 22, 3) in metres, Y up, `fps` and `prompt`; the shorter
     ones hold their last frame. The suffix of `path` chooses H.264 (.mp4), VP9 (.webm) or .gif.
-    `size` (width, height) of one panel in pixels is rounded up to even numbers; None: 960 x 720,
+    `size` (width, height) of one panel in pixels is rounded up to even numbers; None: 720 x 540,
     or 560 x 640 for several. `fps` of the film; None: that of the first motion. `progress(done,
     total)` is called after each frame. The file appears only once it is complete.
 
@@ -49,7 +49,7 @@ def render_video(
     """
     path = _checked_path(path, (*_CODECS, ".gif"))
     clips = _clips(motions)
-    size = _checked_size(size or ((960, 720) if len(clips) == 1 else (560, 640)))
+    size = _checked_size(size or ((720, 540) if len(clips) == 1 else (560, 640)))
     fps = _checked_fps(clips[0].fps if fps is None else fps, "the film's fps")
     clips = [_resampled(clip, fps) for clip in clips]
     total = max(len(clip.joints) for clip in clips)
@@ -89,7 +89,7 @@ def render_strip(
 
 
 def render_frame(
-    motion, index: int, *, size: tuple[int, int] = (960, 720), caption: bool = True
+    motion, index: int, *, size: tuple[int, int] = (720, 540), caption: bool = True
 ) -> Image.Image:
     """One frame of a motion as `render_video` shows it; a negative index counts from the end."""
     clip = _clips([motion])[0]

@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from scipy.interpolate import CubicSpline
 
-from motionmamba.data.captions import STYLES, Action, write_captions, write_joined_captions
+from motionmamba.data.captions import Action, write_captions, write_joined_captions
 from motionmamba.data.join import Take, join_takes, turned
 from motionmamba.data.packed import Sample
+from motionmamba.data.vocabulary import STYLES
 from motionmamba.motion.bvh import parse_bvh
 from motionmamba.motion.features import joints_to_features
 from motionmamba.motion.skeleton import HUMANML3D, mirror_joints

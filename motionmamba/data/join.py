@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from motionmamba.data.captions import GAITS, STANDING, Action
+from motionmamba.data.captions import Action
+from motionmamba.data.vocabulary import GAITS, STANDING
 
 BLEND = 14  # frames over which the difference at a seam dies away
 SEARCH = 20  # frames at the end of one and the start of the other to look for a seam: a stride

@@ -1,5 +1,6 @@
 """Training of the latent denoiser: text-conditioned diffusion in the latent space of a VAE."""
 
+import warnings
 from pathlib import Path
 
 import diffusers
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from motionmamba import models
 from motionmamba.data import MotionDataset
 from motionmamba.models import text_encoder as text_encoders
+from motionmamba.models.text_encoder import TextEmbedding
 from motionmamba.motion.render import render_video
 from motionmamba.pipeline import MotionMambaPipeline
 from motionmamba.training.batches import LatentSampler
@@ -36,6 +38,7 @@ def train_denoiser(config: DictConfig, run: Path, resume: bool = False) -> Path:
         max_tokens=_token_limit(vae),
         text_channels=encoder.channels,
     )
+    _check_text(denoiser, text)
     schedule = noise_schedule(config.diffusion)
 
     def compute_losses(model, generator):
@@ -56,7 +59,11 @@ def train_denoiser(config: DictConfig, run: Path, resume: bool = False) -> Path:
         pipeline = make_pipeline(model)
         pipeline.set_progress_bar_config(disable=True)
         generator = torch.Generator(accelerator.device).manual_seed(0)
-        motions = pipeline(list(config.sample_prompts), generator=generator).motions
+        try:
+            motions = pipeline(list(config.sample_prompts), generator=generator).motions
+        except ValueError as error:  # an early network may well sample infinity
+            warnings.warn(f"no sample video at step {step}: {error}", stacklevel=2)
+            return
         video = run / "samples" / f"step-{step:08d}.mp4"
         video.parent.mkdir(parents=True, exist_ok=True)
         render_video(motions, video)
@@ -68,6 +75,18 @@ def train_denoiser(config: DictConfig, run: Path, resume: bool = False) -> Path:
         make_pipeline(denoiser).save_pretrained(folder)
     accelerator.wait_for_everyone()
     return folder
+
+
+def _check_text(denoiser, text: TextEmbedding):
+    """Refuses texts of which a denoiser that scans them would see the first words only."""
+    if denoiser.config.get("text_conditioning") != "sequence":
+        return
+    room, longest = denoiser.config.max_text_tokens, text.tokens.shape[1]
+    if longest > room:
+        raise ValueError(
+            f"captions have up to {longest} tokens, this denoiser scans {room}; set "
+            f"text_encoder.pooling=pooled or denoiser.max_text_tokens={longest}"
+        )
 
 
 def _token_limit(vae) -> int:

@@ -16,7 +16,7 @@ app = typer.Typer(
     help="Type a sentence, get a moving human body.",
 )
 
-Out = Annotated[Path, typer.Option(help="Where to write: .mp4 .gif .png .npy")]
+Out = Annotated[Path, typer.Option(help="Where to write: .mp4 .gif .png .bvh .npy")]
 Model = Annotated[
     str | None, typer.Option(help="Folder or Hub id of a pipeline; the shipped model by default.")
 ]
@@ -114,6 +114,20 @@ def render(
     check_output(out)
     _save(Motion.load(motion, fps=fps, prompt=prompt), out)
     print(f"wrote {out}")
+
+
+@app.command()
+def convert(
+    motion: Annotated[Path, typer.Argument(help="Joints (T, 22, 3) as .npy, metres, Y up.")],
+    to: Annotated[Path, typer.Option(help="Where to write: .bvh .npy .mp4 .gif .png")],
+    fps: Annotated[float, typer.Option(help="Frames per second of the joints.")] = 20.0,
+):
+    """Convert the joints in a file to another format, such as .bvh for Blender."""
+    from motionmamba.motion.motion import Motion, check_output
+
+    check_output(to)
+    _save(Motion.load(motion, fps=fps), to)
+    print(f"wrote {to}")
 
 
 @app.command()

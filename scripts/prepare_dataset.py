@@ -1,6 +1,7 @@
 #!/usr/bin/env python
 """Turn motion into a packed training set: scripts/prepare_dataset.py bandai --source … --out …"""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -23,20 +24,11 @@ def bandai(
     overwrite: Overwrite = False,
 ):
     """Bandai-Namco Research Motiondataset 1 and 2 (CC BY-NC 4.0), captions by a grammar."""
-    from rich.progress import Progress
-
     from motionmamba.data import bandai as source_of
     from motionmamba.data.packed import check_target, write_dataset
 
     check_target(out, overwrite)
-    with Progress(transient=True) as bar:
-        tasks = {}
-
-        def progress(what: str, done: int, total: int):
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total or None)
-            bar.update(tasks[what], completed=done, description=f"{what} {done}")
-
+    with _progress_bars() as progress:
         samples, skipped = source_of.bandai_samples(source, joined, seed, progress)
     dataset = write_dataset(
         out,
@@ -46,6 +38,34 @@ def bandai(
         licence=source_of.LICENCE,
         statement=source_of.STATEMENT,
         skipped=skipped,
+        overwrite=overwrite,
+    )
+    _report(dataset)
+
+
+@app.command()
+def humanml3d(
+    source: Annotated[Path, typer.Option(help="Finished folder: new_joint_vecs, texts, splits.")],
+    out: Out = Path("data/humanml3d"),
+    overwrite: Overwrite = False,
+):
+    """HumanML3D as its authors' notebooks leave it: their features, splits, Mean and Std."""
+    from motionmamba.data import humanml3d as source_of
+    from motionmamba.data.packed import check_target, write_dataset
+
+    check_target(out, overwrite)
+    statistics = source_of.read_statistics(source)
+    with _progress_bars() as progress:
+        samples, skipped = source_of.humanml3d_samples(source, progress)
+    dataset = write_dataset(
+        out,
+        samples,
+        name="humanml3d",
+        source=source_of.SOURCE,
+        licence=source_of.LICENCE,
+        statement=source_of.STATEMENT,
+        skipped=skipped,
+        statistics=statistics,
         overwrite=overwrite,
     )
     _report(dataset)
@@ -77,6 +97,22 @@ def procedural(
     _report(dataset)
 
 
+@contextmanager
+def _progress_bars():
+    """Gives a function that shows what is being done, how much of it is done, and of how much."""
+    from rich.progress import Progress
+
+    with Progress(transient=True) as bar:
+        tasks = {}
+
+        def progress(what: str, done: int, total: int):
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.update(tasks[what], completed=done, description=f"{what} {done}")
+
+        yield progress
+
+
 def _report(dataset):
     from rich.console import Console
     from rich.table import Table
@@ -93,13 +129,19 @@ def _report(dataset):
     mirrored = sum(c.mirrored for c in dataset.clips)
     console.print(f"{mirrored} clips are mirrored, {joined} joined of several takes")
     console.print(f"{len(dataset.captions)} distinct captions. {dataset.info['statement']}")
+    console.print(f"licence: {dataset.info['licence']}", markup=False)
     skipped = dataset.info["skipped"]
     if skipped:
-        console.print(f"skipped {len(skipped)} files:")
-        for name, reason in list(skipped.items())[:20]:
-            console.print(f"  {name}: {reason}", markup=False)
-        if len(skipped) > 20:
-            console.print(f"  and {len(skipped) - 20} more, all named in dataset.json")
+        by_reason = {}
+        for name, reason in skipped.items():
+            by_reason.setdefault(reason, []).append(name)
+        console.print(f"skipped {len(skipped)}, all named in dataset.json:")
+        groups = sorted(by_reason.items(), key=lambda item: -len(item[1]))
+        for reason, names in groups[:20]:
+            shown = ", ".join(names[:3]) + (" …" if len(names) > 3 else "")
+            console.print(f"  {len(names)} {reason}: {shown}", markup=False)
+        if len(groups) > 20:
+            console.print(f"  and {len(groups) - 20} more reasons")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from motionmamba import cli
+from motionmamba.motion.bvh import read_bvh
 
 
 @pytest.fixture
@@ -67,6 +68,16 @@ def test_render_draws_joints_from_a_file(command, tmp_path):
     assert out.stat().st_size > 1000
 
 
+def test_convert_writes_bvh(command, tmp_path):
+    joints = np.random.default_rng(0).normal(size=(8, 22, 3)).astype(np.float32)
+    np.save(tmp_path / "motion.npy", joints)
+    out = tmp_path / "motion.bvh"
+    status, printed, _ = command("convert", tmp_path / "motion.npy", "--to", out, "--fps", 25)
+    assert status == 0 and str(out) in printed
+    take = read_bvh(out)
+    assert len(take.values) == 8 and take.fps == pytest.approx(25)
+
+
 def test_info_names_what_runs(command, model):
     status, printed, _ = command("info", "--model", model)
     assert status == 0
@@ -93,6 +104,11 @@ def test_info_names_what_runs(command, model):
         (["generate", "he jumps", "--device", "abacus"], "abacus"),
         (["render", "missing.npy"], "missing.npy"),
         (["render", "text.npy"], "text.npy"),
+        (["convert", "text.npy"], "--to"),
+        (["convert", "missing.npy", "--to", "motion.bvh"], "missing.npy"),
+        (["convert", "text.npy", "--to", "motion.bvh"], "text.npy"),
+        (["convert", "text.npy", "--to", "motion.fbx"], ".fbx"),
+        (["convert", "text.npy", "--to", "no/such/folder/motion.bvh"], "does not exist"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_status_2(

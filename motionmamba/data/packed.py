@@ -4,7 +4,7 @@ dataset.json   name, fps, source, licence, statement on captions, counts, what w
 features.npy   (frames, 263) float32, not normalised, clips one after another
 clips.json     for each clip: name, take, split, start, length, mirrored, joined, captions
 captions.json  the distinct captions that clips point to
-mean.npy std.npy  (263,) statistics of the training split
+mean.npy std.npy  (263,) statistics of the training split, or those that come with the source
 """
 
 import hashlib
@@ -134,6 +134,7 @@ def write_dataset(
     licence: str,
     statement: str,
     skipped: dict[str, str] | None = None,
+    statistics: tuple[np.ndarray, np.ndarray] | None = None,
     overwrite: bool = False,
 ) -> MotionDataset:
     """Packs samples into `folder`, which appears whole or not at all.
@@ -141,6 +142,7 @@ def write_dataset(
     Args:
         statement: how the captions came to be.
         skipped: what could not be used, and why.
+        statistics: mean and deviation (263,); of the training split by default.
 
     Raises:
         ValueError: when there is no sample for training or the folder holds something already.
@@ -155,21 +157,19 @@ def write_dataset(
     partial.mkdir(parents=True)
     try:
         clips, captions = _index(samples)
-        features = np.concatenate([s.features for s in samples]).astype(np.float32, copy=False)
-        training = np.concatenate([s.features for s in samples if s.split == "train"])
+        mean, std = statistics or _statistics(samples)
         info = {
             "name": name,
             "fps": HUMANML3D.fps,
             "source": source,
             "licence": licence,
             "statement": statement,
-            "sha256": hashlib.sha256(features).hexdigest(),
+            "sha256": _write_features(partial / "features.npy", samples),
             "clips": dict(Counter(clip.split for clip in clips)),
             "skipped": skipped or {},
         }
-        np.save(partial / "features.npy", features)
-        np.save(partial / "mean.npy", training.mean(0, dtype=np.float64).astype(np.float32))
-        np.save(partial / "std.npy", feature_std(training))
+        np.save(partial / "mean.npy", mean)
+        np.save(partial / "std.npy", std)
         _write_json(partial / "clips.json", [asdict(clip) for clip in clips])
         _write_json(partial / "captions.json", captions)
         _write_json(partial / "dataset.json", info)
@@ -196,6 +196,20 @@ def feature_std(features: np.ndarray) -> np.ndarray:
     for first, end in zip(STD_BLOCKS, STD_BLOCKS[1:], strict=False):
         std[first:end] = std[first:end].mean()
     return np.maximum(std, 1e-4).astype(np.float32)
+
+
+def _statistics(samples: list[Sample]) -> tuple[np.ndarray, np.ndarray]:
+    training = np.concatenate([s.features for s in samples if s.split == "train"])
+    return training.mean(0, dtype=np.float64).astype(np.float32), feature_std(training)
+
+
+def _write_features(path: Path, samples: list[Sample]) -> str:
+    """Writes all features straight to disk, gigabytes of them perhaps; gives their SHA-256."""
+    shape = (sum(len(s.features) for s in samples), HUMANML3D.num_features)
+    features = np.lib.format.open_memmap(path, "w+", np.float32, shape)
+    np.concatenate([s.features for s in samples], out=features, casting="same_kind")
+    features.flush()
+    return hashlib.sha256(features).hexdigest()
 
 
 def _index(samples: list[Sample]) -> tuple[list[Clip], list[str]]:

@@ -72,7 +72,7 @@ class Motion:
         return f"Motion({len(self)} frames, fps={self.fps:g}, prompt={self.prompt!r})"
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write the motion: .npy (joints), .mp4 or .gif (video), .png (a strip of poses).
+        """Write the motion: .npy (joints), .mp4 or .gif (video), .png (a strip of poses), .bvh.
 
         Raises:
             ValueError: for another suffix or a folder that cannot be written to.
@@ -167,9 +167,16 @@ def _write_strip(motion: Motion, path: Path) -> None:
     render_strip([motion], path)
 
 
+def _write_bvh(motion: Motion, path: Path) -> None:
+    from motionmamba.motion.export import write_bvh
+
+    write_bvh(path, motion)
+
+
 _WRITERS = {
     ".npy": _write_npy,
     ".mp4": _write_video,
     ".gif": _write_video,
     ".png": _write_strip,
+    ".bvh": _write_bvh,
 }

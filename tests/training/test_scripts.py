@@ -93,6 +93,17 @@ def test_bad_input_is_one_line(name, arguments, complaint, dataset, tmp_path):
     assert len(result.stderr.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+def test_a_denoiser_that_scans_its_text_takes_all_of_it_or_none(trained, dataset):
+    """Cut to its first words, a caption would lose the side it ends with."""
+    result = script(
+        *("train_denoiser.py", "denoiser=motion_mamba", "train=tiny", "out=runs/canonical"),
+        f"dataset.path={dataset.folder}",
+        folder=trained,
+    )
+    assert result.returncode == 2 and "text_encoder.pooling=pooled" in result.stderr
+    assert not (trained / "runs" / "canonical").exists()
+
+
 def test_two_processes_train_together(dataset, tmp_path):
     result = run(
         *("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"),

@@ -12,11 +12,12 @@ def main(overrides: Overrides = None, resume: Resume = False):
     Overrides pick a file of a group in configs/ (denoiser=mld, text_encoder=clip, train=tiny) or
     set a value (vae=runs/vae/vae, out=runs/mine). On several GPUs: accelerate launch this script.
     """
+    from motionmamba.pipeline import MotionMambaPipeline
     from motionmamba.training.config import compose
     from motionmamba.training.denoiser import train_denoiser
 
     config = compose(CONFIGS, "train_denoiser", overrides or [])
-    folder = train_denoiser(config, Path(config.out), resume)
+    folder = train_denoiser(config, Path(config.out), MotionMambaPipeline, resume)
     print(f"wrote {folder}")
 
 

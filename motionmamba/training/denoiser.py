@@ -5,7 +5,7 @@ from pathlib import Path
 
 import diffusers
 import torch
-from diffusers import DDPMScheduler
+from diffusers import DDPMScheduler, DiffusionPipeline
 from omegaconf import DictConfig, OmegaConf
 
 from motionmamba import models
@@ -13,15 +13,21 @@ from motionmamba.data import MotionDataset
 from motionmamba.models import text_encoder as text_encoders
 from motionmamba.models.text_encoder import TextEmbedding
 from motionmamba.motion.render import render_video
-from motionmamba.pipeline import MotionMambaPipeline
 from motionmamba.training.batches import LatentSampler
 from motionmamba.training.config import build_model, save_config
 from motionmamba.training.loop import fit, make_accelerator
 from motionmamba.training.text import embed_captions
 
 
-def train_denoiser(config: DictConfig, run: Path, resume: bool = False) -> Path:
-    """Trains the denoiser that `config` describes; gives the folder of the whole pipeline."""
+def train_denoiser(
+    config: DictConfig, run: Path, pipeline_class: type[DiffusionPipeline], resume: bool = False
+) -> Path:
+    """Trains the denoiser that `config` describes; gives the folder of the whole pipeline.
+
+    Args:
+        pipeline_class: what VAE, denoiser, scheduler and text encoder are saved and sampled as;
+            handed in, since pipelines stand above training.
+    """
     dataset = MotionDataset.load(config.dataset.path)
     vae = load_vae(config.vae)
     encoder = build_text_encoder(config.text_encoder)
@@ -45,8 +51,8 @@ def train_denoiser(config: DictConfig, run: Path, resume: bool = False) -> Path:
         batch = batches(config.train.batch_size, generator, config.diffusion.caption_dropout)
         return {"loss": diffusion_loss(model, schedule, batch, generator)}
 
-    def make_pipeline(model) -> MotionMambaPipeline:
-        return MotionMambaPipeline(
+    def make_pipeline(model) -> DiffusionPipeline:
+        return pipeline_class(
             vae,
             model,
             sampler(config.diffusion),

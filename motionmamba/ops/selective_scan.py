@@ -1,17 +1,23 @@
 """The selective scan of Mamba (Gu and Dao, arXiv 2312.00752), with a choice of backends."""
 
-import importlib.util
-import os
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from motionmamba.ops.backends import choose_backend
+from motionmamba.ops.checks import (
+    check_floating,
+    check_lengths,
+    check_same_device,
+    check_shapes,
+    per_group,
+)
 from motionmamba.ops.selective_scan_reference import selective_scan_reference
 from motionmamba.ops.selective_scan_torch import selective_scan_torch
 
-BACKENDS = ("auto", "reference", "torch", "triton")
-TRITON_MAX_STATE = 32
-HAS_TRITON = importlib.util.find_spec("triton") is not None
+DISCRETIZATIONS = ("mamba", "zoh")
+TRITON_MAX_STATE = 256
 
 
 def selective_scan(
@@ -25,8 +31,12 @@ def selective_scan(
     delta_bias: Tensor | None = None,
     delta_softplus: bool = False,
     return_last_state: bool = False,
-    reverse: bool = False,
+    reverse: bool | Sequence[bool] = False,
     backend: str = "auto",
+    *,
+    lengths: Tensor | None = None,
+    initial_state: Tensor | None = None,
+    discretization: str = "mamba",
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Runs the input-dependent linear recurrence of Mamba over the last dimension.
 
@@ -41,87 +51,155 @@ def selective_scan(
 
     Args:
         u, delta, z: (B, D, L).
-        A: (D, N), real.
+        A: (D, N), real; negative where the state shall decay.
         B, C: (B, N, L), or (B, G, N, L) with the channels in G equal consecutive groups.
         D, delta_bias: (D,).
         delta_softplus: whether delta passes through a softplus, after `delta_bias`.
         return_last_state: whether to return the last state, too.
-        reverse: whether to scan from the last step to the first.
+        reverse: whether to scan from the last step to the first; G values set each group.
         backend: "reference", "torch", "triton", or "auto": triton on CUDA where it is installed,
             else torch.
+        lengths: (B,) integers: how many first steps of each sequence count. The others leave
+            the state as it is, in both directions, and their output is zero.
+        initial_state: (B, D, N), the state before the first step that is scanned; zero without.
+            With it and the last state, a long sequence is processed in pieces.
+        discretization: of B; A always has a zero-order hold. "mamba" takes delta * B (Euler), as
+            Mamba does, "zoh" the exact (exp(delta * A) - 1) / A * B.
 
     Returns:
         (B, D, L) in u's dtype; with `return_last_state`, also the state (B, D, N).
 
     Raises:
-        ValueError: if a shape does not fit, or the backend is unknown or cannot run the input.
+        TypeError: if an argument is not a tensor of real floating-point numbers (of integers,
+            for `lengths`).
+        ValueError: if a shape, a device or a choice does not fit, or the backend cannot run it.
     """
-    if B.ndim == 3:
-        B = B.unsqueeze(1)
-    if C.ndim == 3:
-        C = C.unsqueeze(1)
-    _check(u, delta, A, B, C, D, z, delta_bias)
-    scan = _choose(backend, u, A)
-    out, state = scan(u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse)
+    tensors = dict(u=u, delta=delta, A=A, B=B, C=C, D=D, z=z)
+    tensors |= dict(delta_bias=delta_bias, initial_state=initial_state)
+    check_floating(tensors, required=("u", "delta", "A", "B", "C"))
+    _check_shapes(tensors, "(B, D, L)")
+    check_lengths(lengths, len(u))
+    check_same_device(tensors | {"lengths": lengths})
+    out, state = _scan(tensors.values(), lengths, delta_softplus, reverse, backend, discretization)
     return (out, state) if return_last_state else out
 
 
-def _check(u, delta, A, B, C, D, z, delta_bias) -> None:
-    if u.ndim != 3 or u.numel() == 0:
-        raise ValueError(f"u has shape {tuple(u.shape)}, expected a non-empty (B, D, L).")
-    batch, channels, length = u.shape
-    if A.ndim != 2 or A.shape[0] != channels or A.is_complex():
-        raise ValueError(
-            f"A is {tuple(A.shape)} {A.dtype}, expected real numbers of shape ({channels}, N)."
+def selective_state_update(
+    state: Tensor,
+    x: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    dt_bias: Tensor | None = None,
+    dt_softplus: bool = False,
+    backend: str = "auto",
+    *,
+    discretization: str = "mamba",
+) -> Tensor:
+    """One step of `selective_scan`, for streaming; advances `state` in place.
+
+    The same call and results as `mamba_ssm.ops.triton.selective_state_update`.
+
+    Args:
+        state: (B, D, N), float32 (or float64), overwritten.
+        x, dt, z: (B, D).
+        A: (D, N).
+        B, C: (B, N) or (B, G, N).
+        D, dt_bias: (D,).
+        dt_softplus, backend, discretization: as in `selective_scan`.
+
+    Returns:
+        (B, D) in x's dtype.
+
+    Raises:
+        TypeError, ValueError: as `selective_scan`.
+    """
+    tensors = dict(x=x, dt=dt, A=A, B=B, C=C, D=D, z=z, dt_bias=dt_bias, state=state)
+    check_floating(tensors, required=("x", "dt", "A", "B", "C", "state"))
+    _check_shapes(tensors, "(B, D)")
+    check_same_device(tensors)
+    x, dt, B, C, z = (None if m is None else m.unsqueeze(-1) for m in (x, dt, B, C, z))
+    with torch.no_grad():
+        out, last = _scan(
+            (x, dt, A, B, C, D, z, dt_bias, state),
+            None,
+            dt_softplus,
+            False,
+            backend,
+            discretization,
         )
-    groups = B.shape[1] if B.ndim == 4 else 1
-    if channels % groups:
+        state.copy_(last)
+    return out.squeeze(-1)
+
+
+def _check_shapes(tensors: dict[str, Tensor | None], expected: str) -> None:
+    """Checks the tensors, in the order of `selective_scan`, by the names that the caller has.
+
+    The expected shape of the first is "(B, D, L)", or "(B, D)" for a single step.
+    """
+    u, _, A, B, C, *_ = tensors.values()
+    name_u, _, name_A, name_B, *_ = tensors
+    ndim = expected.count(",") + 1
+    if u.ndim != ndim or u.numel() == 0:
+        raise ValueError(f"{name_u} has shape {tuple(u.shape)}, expected a non-empty {expected}.")
+    batch, channels, *time = u.shape
+    if A.ndim != 2 or len(A) != channels or A.numel() == 0:
+        raise ValueError(f"{name_A} has shape {tuple(A.shape)}, expected ({channels}, N).")
+    groups = B.shape[1] if B.ndim > ndim else 1
+    if groups == 0 or channels % groups:
         raise ValueError(
-            f"B has {groups} groups, which do not divide the {channels} channels of u."
+            f"{name_B} has {groups} groups, which do not divide the {channels} channels of "
+            f"{name_u}."
         )
-    matrix = (batch, groups, A.shape[1], length)
-    expected = {
-        "delta": (delta, u.shape),
-        "B": (B, matrix),
-        "C": (C, matrix),
-        "D": (D, (channels,)),
-        "z": (z, u.shape),
-        "delta_bias": (delta_bias, (channels,)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tensor.shape != shape:
-            raise ValueError(f"{name} has shape {tuple(tensor.shape)}, expected {tuple(shape)}.")
+    N = A.shape[1]
+    shape_B, shape_C = (
+        (batch, groups, N, *time) if groups > 1 or m.ndim > ndim else (batch, N, *time)
+        for m in (B, C)
+    )
+    per_channel, state = (channels,), (batch, channels, N)
+    shapes = u.shape, u.shape, A.shape, shape_B, shape_C, per_channel, u.shape, per_channel, state
+    check_shapes(**dict(zip(tensors, zip(tensors.values(), shapes, strict=True), strict=True)))
 
 
-def default_backend(device: torch.device | str) -> str:
-    """The backend that "auto" means for tensors on `device`."""
-    return "triton" if HAS_TRITON and torch.device(device).type == "cuda" else "torch"
+def _scan(
+    tensors: Iterable[Tensor | None],
+    lengths: Tensor | None,
+    delta_softplus: bool,
+    reverse: bool | Sequence[bool],
+    backend: str,
+    discretization: str,
+) -> tuple[Tensor, Tensor]:
+    """Output and last state of checked tensors, in the order of `selective_scan`."""
+    if discretization not in DISCRETIZATIONS:
+        raise ValueError(f"discretization is {discretization!r}, expected 'mamba' or 'zoh'.")
+    u, delta, A, B, C, *others = tensors
+    B, C = (m.unsqueeze(1) if m.ndim == 3 else m for m in (B, C))
+    return _backend(backend, u, A)(
+        u,
+        delta,
+        A,
+        B,
+        C,
+        *others,
+        lengths,
+        delta_softplus=delta_softplus,
+        reverse=per_group("reverse", reverse, B.shape[1]),
+        zoh=discretization == "zoh",
+    )
 
 
-def _choose(backend: str, u: Tensor, A: Tensor):
-    if backend not in BACKENDS:
-        raise ValueError(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}.")
-    if backend == "reference":
-        return selective_scan_reference
-    if backend == "triton" or backend == "auto" and default_backend(u.device) == "triton":
-        obstacle = _triton_obstacle(u, A)
-        if obstacle is None:
-            from motionmamba.ops.selective_scan_triton import selective_scan_triton
-
-            return selective_scan_triton
-        if backend == "triton":
-            raise ValueError(f"The triton backend {obstacle}, use backend='torch' instead.")
-    return selective_scan_torch
-
-
-def _triton_obstacle(u: Tensor, A: Tensor) -> str | None:
-    """Why Triton cannot run this input, if it cannot."""
-    if not HAS_TRITON:
-        return "needs the package triton"
-    if not u.is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
-        return f"needs CUDA tensors, not {u.device.type}"
-    if u.dtype == torch.float64:
-        return "has no float64"
+def _backend(backend: str, u: Tensor, A: Tensor):
+    obstacle = None
     if A.shape[1] > TRITON_MAX_STATE:
-        return f"takes at most {TRITON_MAX_STATE} states, not {A.shape[1]}"
-    return None
+        obstacle = f"takes at most {TRITON_MAX_STATE} states, not {A.shape[1]}"
+    name = choose_backend(backend, u, obstacle)
+    if name == "reference":
+        return selective_scan_reference
+    if name == "torch":
+        return selective_scan_torch
+    from motionmamba.ops.selective_scan_triton import selective_scan_triton
+
+    return selective_scan_triton

@@ -1,23 +1,41 @@
-"""The selective scan as Triton kernels, for sequences of motion's length.
+"""The selective scan as Triton kernels.
 
-One program of a single warp walks a block of channels of one sequence through time, with their
-states (N, channels) in registers. Batches of motions hold enough channels to fill a GPU without
-parallelism in time, which would cost more arithmetic. Nothing is summed by atomics, so the
-gradients are reproducible.
+A program of one warp walks a block of channels of one sequence through time, its states
+(N, channels) in registers. Where a batch holds too few channels to fill a GPU, time is cut into
+segments that run side by side: one pass finds the state at the end of each segment from zero, a
+second joins them, and then every segment knows the state that it starts from.
+
+The backward pass computes all states again, so that the forward pass saves none but the segments'.
+Nothing is summed by atomics: the gradients are reproducible.
 """
+
+import os
+from functools import cache
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from triton.language.extra import libdevice
 
-# the forward pass saves the state before each chunk; the backward pass holds a chunk of states
-CHUNK = 8
-# states of one program: 16 in each of a warp's threads
-TILE_ELEMENTS = 512
+# Measured on one H100, as are the conditions that choose between them.
+# Programs that each of a GPU's multiprocessors runs at once.
+WARPS = 8
+# Where all programs run at once, loads of many steps ahead hide their wait; where segments are
+# short, few steps cost less.
+AHEAD_ALONE, AHEAD_LONG, AHEAD_SHORT, SHORT = 8, 4, 2, 384
+# Time is cut into segments of at least MIN_SEGMENT steps, and into as many as make SPREAD times
+# the programs that run at once, where whole sequences make less than a quarter of those.
+MIN_SEGMENT, SPREAD = 64, 2
+# States of one program, 16 in each thread.
+TILE = 512
+# The backward pass keeps the states of CHUNK steps in registers, and the state at every STASH-th
+# step in the memory where gradients will be; a stash of N rows of states needs as many steps.
+CHUNK, STASH = 4, 16
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
+INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def selective_scan_triton(
@@ -29,146 +47,297 @@ def selective_scan_triton(
     D: Tensor | None,
     z: Tensor | None,
     delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    lengths: Tensor | None,
+    *,
     delta_softplus: bool,
-    reverse: bool,
+    reverse: tuple[bool, ...],
+    zoh: bool,
 ) -> tuple[Tensor, Tensor]:
     """`selective_scan` with B, C (B, G, N, L); state and gradients are summed in float32."""
+    options = delta_softplus, _bits(reverse), zoh, torch.is_grad_enabled()
+    tensors = u, delta, A, B, C, D, z, delta_bias, initial_state, lengths
     with torch.cuda.device_of(u):
-        return _Scan.apply(
-            u, delta, A, B, C, D, z, delta_bias, delta_softplus, reverse, torch.is_grad_enabled()
-        )
+        return _Scan.apply(*tensors, *options)
 
 
 class _Scan(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, u, delta, A, B, C, D, z, delta_bias, softplus, reverse, with_grad):
-        batch, channels, length = u.shape
-        groups, N = B.shape[1:3]
-        out = torch.empty_like(u)
-        state = A.new_empty(batch, N, channels, dtype=torch.float32)
-        checkpoints = None
-        if with_grad and any(ctx.needs_input_grad):
-            checkpoints = state.new_empty(batch, triton.cdiv(length, CHUNK), N, channels)
-        A, D, delta_bias = (None if m is None else m.contiguous() for m in (A, D, delta_bias))
-        grid, block_d, block_n = _launch_shape(batch, groups, channels // groups, N)
-        _forward_kernel[grid](
-            *_strided(u, 3),
-            *_strided(delta, 3),
-            *_strided(z, 3),
-            *_strided(B, 4),
-            *_strided(C, 4),
-            A,
-            D,
-            delta_bias,
-            *_strided(out, 3),
-            state,
-            checkpoints,
-            channels // groups,
-            groups,
-            length,
-            N,
-            SOFTPLUS=softplus,
-            REVERSE=reverse,
-            CHUNK=CHUNK,
-            BLOCK_D=block_d,
-            BLOCK_N=block_n,
-            num_warps=1,
-        )
-        ctx.save_for_backward(u, delta, A, B, C, D, z, delta_bias, checkpoints)
-        ctx.softplus, ctx.reverse = softplus, reverse
-        return out, state.transpose(1, 2)
+    def forward(
+        ctx, u, delta, A, B, C, D, z, delta_bias, initial, lengths, softplus, reverse, zoh, grad
+    ):
+        u, delta, z = (_with_last(x, 1) for x in (u, delta, z))
+        B, C = _with_last(B, 2), _with_last(C, 2)
+        A, D, delta_bias = (_with_last(x, -1) for x in (A, D, delta_bias))
+        initial = None if initial is None else _with_last(initial.float(), 1)
+        saved = u, delta, A, B, C, D, z, delta_bias, initial, lengths
+        out, state, starts = _forward(*saved, softplus, reverse, zoh)
+        if grad and any(ctx.needs_input_grad):
+            ctx.save_for_backward(*saved, starts)
+            ctx.options = softplus, reverse, zoh
+        ctx.set_materialize_grads(False)
+        return out, state
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_out, grad_state):
-        u, delta, A, B, C, D, z, delta_bias, checkpoints = ctx.saved_tensors
-        batch, channels, length = u.shape
-        groups, N = B.shape[1:3]
-        grid, block_d, block_n = _launch_shape(batch, groups, channels // groups, N)
-        blocks = triton.cdiv(channels // groups, block_d)
-        grad_u, grad_delta = torch.empty_like(u), torch.empty_like(delta)
-        grad_z = None if z is None else torch.empty_like(z)
-        # one partial sum per sequence for the weights, one per block of channels for B and C
-        grad_A = checkpoints.new_empty(batch, N, channels)
-        grad_D, grad_bias = checkpoints.new_empty(2, batch, channels)
-        grad_B, grad_C = checkpoints.new_empty(2, blocks, batch, groups, length, N)
-        _backward_kernel[grid](
-            *_strided(u, 3),
-            *_strided(delta, 3),
-            *_strided(z, 3),
-            *_strided(B, 4),
-            *_strided(C, 4),
+        return *_backward(*ctx.saved_tensors, grad_out, grad_state, *ctx.options), *[None] * 5
+
+
+def _bits(flags: tuple[bool, ...]) -> int:
+    return sum(flag << i for i, flag in enumerate(flags))
+
+
+def _with_last(x: Tensor | None, dim: int) -> Tensor | None:
+    """x, copied where `dim` is not contiguous, as the kernels read it in whole rows."""
+    if x is None or x.stride(dim) == 1:
+        return x
+    return x.transpose(dim, -1).contiguous().transpose(dim, -1)
+
+
+def _strided(x: Tensor | None, *dims: int) -> tuple:
+    return (None,) + (0,) * len(dims) if x is None else (x, *(x.stride(d) for d in dims))
+
+
+def _forward(u, delta, A, B, C, D, z, delta_bias, initial, lengths, softplus, reverse, zoh):
+    batch, channels, length = u.shape
+    groups, N = B.shape[1:3]
+    size = channels // groups
+    block_d, block_n = _tile(size, N)
+    walkers = batch * groups * _cdiv(size, block_d)
+    segments, segment = _segments(length, walkers, u.device)
+    if segments > 1:
+        ahead = AHEAD_SHORT if segment < SHORT else AHEAD_LONG
+    else:
+        ahead = AHEAD_ALONE if walkers <= WARPS * _multiprocessors(u.device) else AHEAD_LONG
+    out = u.new_empty(batch, length, channels).transpose(1, 2)
+    state = A.new_empty(batch, N, channels, dtype=torch.float32)
+    starts = sums = None
+
+    def launch(programs, **options):
+        _forward_kernel[(programs,)](
+            *_strided(u, 0, 2),
+            *_strided(delta, 0, 2),
+            *_strided(z, 0, 2),
+            *_strided(B, 0, 1, 3),
+            *_strided(C, 0, 1, 3),
+            *_strided(initial, 0, 2),
             A,
             D,
             delta_bias,
-            checkpoints,
-            *_strided(grad_out, 3),
-            grad_state.transpose(1, 2).contiguous(),
-            *_strided(grad_u, 3),
-            *_strided(grad_delta, 3),
-            *_strided(grad_z, 3),
-            grad_B,
-            grad_C,
-            grad_A,
-            grad_D,
-            grad_bias,
-            channels // groups,
+            lengths,
+            *_strided(out, 0, 2),
+            state,
+            starts,
+            sums,
+            batch,
+            size,
             groups,
             length,
+            segment,
             N,
-            SOFTPLUS=ctx.softplus,
-            REVERSE=ctx.reverse,
-            CHUNK=CHUNK,
+            reverse,
+            SOFTPLUS=softplus,
+            ZOH=zoh,
+            AHEAD=ahead,
+            BLOCK_D=block_d,
+            BLOCK_N=block_n,
+            num_warps=1,
+            **options,
+        )
+
+    if segments > 1:
+        starts = state.new_empty(segments - 1, batch, N, channels)
+        sums = state.new_empty(segments - 1, batch, channels)
+        launch(walkers * (segments - 1), ENDS=True)
+        _join(starts, sums, A, backward=False)
+    launch(walkers * segments, ENDS=False)
+    return out, state.transpose(1, 2), starts
+
+
+def _backward(
+    u, delta, A, B, C, D, z, delta_bias, initial, lengths, starts, grad_out, grad_state,
+    softplus, reverse, zoh,
+):  # fmt: skip
+    batch, channels, length = u.shape
+    groups, N = B.shape[1:3]
+    size = channels // groups
+    block_d, block_n = _tile(size, N)
+    walkers = batch * groups * _cdiv(size, block_d)
+    segments, segment = _segments(length, walkers, u.device)
+    grad_out = torch.zeros_like(u) if grad_out is None else _with_last(grad_out, 1)
+    if grad_state is not None:
+        grad_state = _with_last(grad_state, 1)
+    shape = batch, length, channels
+    grad_u, grad_delta, grad_z = (
+        None if x is None else x.new_empty(shape).transpose(1, 2) for x in (u, delta, z)
+    )
+    grad_initial = None if initial is None else torch.empty_like(initial)
+    # gradients of the states at the ends of segments; each makes way for a partial sum of A's
+    partial_A = A.new_empty(segments, batch, N, channels, dtype=torch.float32)
+    partial_D = partial_A.new_empty(segments, batch, 2, channels)
+
+    inputs = (
+        *_strided(u, 0, 2),
+        *_strided(delta, 0, 2),
+        *_strided(z, 0, 2),
+        *_strided(B, 0, 1, 3),
+        *_strided(C, 0, 1, 3),
+        *_strided(grad_out, 0, 2),
+        *_strided(grad_state, 0, 2),
+        A,
+        D,
+        delta_bias,
+        lengths,
+    )
+    sizes = batch, size, groups, length, segment, N, reverse
+    if segments > 1:
+        sums = partial_A.new_empty(segments - 1, batch, channels)
+        _grad_ends_kernel[(walkers * (segments - 1),)](
+            *inputs,
+            partial_A,
+            sums,
+            *sizes,
+            SOFTPLUS=softplus,
+            AHEAD=AHEAD_LONG,
             BLOCK_D=block_d,
             BLOCK_N=block_n,
             num_warps=1,
         )
-        return (
-            grad_u,
-            grad_delta,
-            grad_A.sum(0).transpose(0, 1).to(A.dtype),
-            grad_B.sum(0).transpose(-1, -2).to(B.dtype),
-            grad_C.sum(0).transpose(-1, -2).to(C.dtype),
-            None if D is None else grad_D.sum(0).to(D.dtype),
-            grad_z,
-            None if delta_bias is None else grad_bias.sum(0).to(delta_bias.dtype),
-            None,
-            None,
-            None,
+        _join(partial_A[:-1], sums, A, backward=True)
+
+    blocks = _cdiv(size, block_d)
+    at_once = WARPS * _multiprocessors(u.device)
+    per_program = min(blocks, _cdiv(walkers * segments, at_once))
+    parts = _cdiv(blocks, per_program)
+    # one partial sum over each program's channels; few summands may be rounded as the result is
+    dtype = B.dtype if per_program <= 4 else torch.float32
+    partial_BC = B.new_empty(parts, batch, groups, length, N, 2, dtype=dtype)
+    _backward_kernel[(batch * groups * segments * parts,)](
+        *inputs,
+        *_strided(initial, 0, 2),
+        starts,
+        *_strided(grad_u, 0, 2),
+        *_strided(grad_delta, 0, 2),
+        *_strided(grad_z, 0, 2),
+        *_strided(grad_initial, 0, 2),
+        partial_A,
+        partial_D,
+        partial_BC,
+        *sizes,
+        parts,
+        per_program,
+        SOFTPLUS=softplus,
+        ZOH=zoh,
+        CHUNK=CHUNK,
+        STASH=max(block_n, STASH),
+        BLOCK_D=block_d,
+        BLOCK_N=block_n,
+        SEVERAL=per_program > 1,
+        num_warps=1,
+    )
+    grad_A = partial_A.flatten(0, 1).sum(0).transpose(0, 1).to(A.dtype)
+    grad_D, grad_bias = partial_D.flatten(0, 1).sum(0).unbind(0)
+    grad_BC = partial_BC.sum(0, dtype=torch.float32) if parts > 1 else partial_BC[0]
+    grad_B, grad_C = grad_BC.transpose(-2, -3).unbind(-1)
+    return (
+        grad_u,
+        grad_delta,
+        grad_A,
+        grad_B.to(B.dtype),
+        grad_C.to(C.dtype),
+        None if D is None else grad_D.to(D.dtype),
+        grad_z,
+        None if delta_bias is None else grad_bias.to(delta_bias.dtype),
+        grad_initial,
+    )
+
+
+def _cdiv(a: int, b: int) -> int:
+    # Triton's own takes as long as an allocation
+    return -(-a // b)
+
+
+def _tile(size: int, N: int) -> tuple[int, int]:
+    """Channels and states of a program."""
+    block_n = triton.next_power_of_2(N)
+    return min(32, max(1, TILE // block_n), triton.next_power_of_2(size)), block_n
+
+
+def _segments(length: int, walkers: int, device: torch.device) -> tuple[int, int]:
+    """How many segments time is cut into, and how many steps each has; the last may be shorter."""
+    at_once = WARPS * _multiprocessors(device)
+    if walkers * 4 > at_once or length < 2 * MIN_SEGMENT:
+        return 1, length
+    count = min(_cdiv(length, MIN_SEGMENT), _cdiv(SPREAD * at_once, walkers))
+    size = _cdiv(_cdiv(length, count), STASH) * STASH
+    return _cdiv(length, size), size
+
+
+def _join(ends: Tensor, sums: Tensor, A: Tensor, backward: bool) -> None:
+    """Adds to every segment's end (K, B, N, D) what reaches it from the segments before it."""
+    segments, batch, N, channels = ends.shape
+    elements = batch * N * channels
+    if segments > 1:
+        _join_kernel[(_cdiv(elements, 128),)](
+            ends,
+            sums,
+            A,
+            segments,
+            elements,
+            channels,
+            N,
+            BACKWARD=backward,
+            AHEAD=8,
+            BLOCK=128,
+            num_warps=4,
         )
 
 
-def _launch_shape(batch: int, groups: int, group_size: int, N: int):
-    """Grid, channels per program, and N padded to a power of two."""
-    block_n = triton.next_power_of_2(N)
-    block_d = min(32, TILE_ELEMENTS // block_n, triton.next_power_of_2(group_size))
-    return (batch * groups * triton.cdiv(group_size, block_d),), block_d, block_n
-
-
-def _strided(x: Tensor | None, ndim: int) -> tuple:
-    return (None,) + (0,) * ndim if x is None else (x, *x.stride())
+@cache
+def _multiprocessors(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 1
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 @triton.jit
-def _indices(group_size, groups, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Block of channels, sequence, group, channels, which of them exist, states."""
-    program = tl.program_id(0)
-    blocks = tl.cdiv(group_size, BLOCK_D)
-    block = program % blocks
-    group = program // blocks % groups
+def _place(walker, size, groups, batches, BLOCK_D: tl.constexpr):
+    """Splits a walker's number: segment, sequence, group, block of channels."""
+    blocks = tl.cdiv(size, BLOCK_D)
+    block = walker % blocks
+    group = walker // blocks % groups
     # 64 bits: a batch may hold more than 2**31 elements
-    batch = (program // blocks // groups).to(tl.int64)
-    within = block * BLOCK_D + tl.arange(0, BLOCK_D)
-    d = group * group_size + within
-    return block, batch, group, d, within < group_size, tl.arange(0, BLOCK_N)
+    batch = (walker // blocks // groups % batches).to(tl.int64)
+    return walker // blocks // groups // batches, batch, group, block
+
+
+@triton.jit
+def _direction(reverse, group, lengths, batch, length):
+    """Where step 0 lies, what a step adds to the time, and the first and last + 1 valid step."""
+    valid = length if lengths is None else tl.load(lengths + batch).to(tl.int32)
+    backwards = (reverse >> group) & 1
+    origin = (backwards * (length - 1)).to(tl.int64)
+    first = backwards * (length - valid)
+    return origin, 1 - 2 * backwards, first, first + valid
 
 
 @triton.jit
 def _softplus(x):
-    exp = tl.exp(x)
+    exp = tl.exp2(x * LOG2_E)
     # log(1 + exp) would lose the low digits of a small exp
     series = exp * (1 - exp * (1 / 2 - exp * (1 / 3 - exp / 4)))
-    return tl.where(x > 20, x, tl.where(exp < 1 / 64, series, tl.log(1 + exp)))
+    if INTERPRETED:
+        log = tl.log2(1 + exp)
+    else:
+        # one instruction instead of thirty
+        log = libdevice.fast_log2f(1 + exp)
+    return tl.where(x > 20, x, tl.where(exp < 1 / 64, series, log * LN_2))
+
+
+@triton.jit
+def _sigmoid(x):
+    return 1 / (1 + tl.exp2(-x * LOG2_E))
 
 
 @triton.jit
@@ -185,184 +354,578 @@ def _load_optional(pointer, d, mask, BLOCK_D: tl.constexpr):
 
 
 @triton.jit
-def _load_step(u, delta, B, C, z, z_offset, in_d, in_n):
-    x = tl.load(u, mask=in_d, other=0)
-    dt = tl.load(delta, mask=in_d, other=0)
-    b = tl.load(B, mask=in_n, other=0)
-    c = tl.load(C, mask=in_n, other=0)
-    gate = x if z is None else tl.load(z + z_offset, mask=in_d, other=0)
-    return x, dt, b, c, gate
+def _rate(A, d, in_d, N, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr):
+    """A in powers of two; finite, so that it stays zero times zero.
+
+    Loaded row by row: the compiler would lay all tiles out as a load of the whole one likes it.
+    """
+    n = tl.arange(0, BLOCK_N)[:, None]
+    rate = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
+    for i in tl.static_range(BLOCK_N):
+        row = _load(A + d * N + i, in_d & (i < N))
+        rate = tl.where(n == i, row[None, :], rate)
+    return tl.maximum(rate * LOG2_E, -3e38)
 
 
 @triton.jit
+def _step_size(raw, shift, valid, SOFTPLUS: tl.constexpr):
+    dt = raw.to(tl.float32) + shift
+    if SOFTPLUS:
+        dt = _softplus(dt)
+    return tl.where(valid, dt, 0.0)
+
+
+@triton.jit
+def _input_weight(dt, decay, rate, ZOH: tl.constexpr):
+    """What multiplies B * u: delta, or the exact integral (exp(delta * A) - 1) / A."""
+    if ZOH:
+        x = dt * rate * LN_2
+        series = dt * (1 + x * (1 / 2 + x * (1 / 6 + x / 24)))
+        small = tl.abs(x) < 1 / 16
+        return tl.where(small, series, (decay - 1) / tl.where(small, 1.0, rate * LN_2))
+    else:
+        return dt
+
+
+@triton.jit
+def _weight_slope(dt, decay, weight, rate):
+    """The derivative of `_input_weight`'s exact integral by A."""
+    x = dt * rate * LN_2
+    small = tl.abs(x) < 1 / 4
+    series = 1 / 2 + x * (1 / 3 + x * (1 / 8 + x * (1 / 30 + x * (1 / 144 + x / 840))))
+    exact = (dt * decay - weight) / tl.where(small, 1.0, rate * LN_2)
+    return tl.where(small, dt * dt * series, exact)
+
+
+@triton.jit
+def _advance(state, x, dt, b, rate, ZOH: tl.constexpr):
+    decay = tl.exp2(dt * rate)
+    weight = _input_weight(dt, decay, rate, ZOH)
+    return decay * state + b.to(tl.float32) * (weight * x.to(tl.float32))
+
+
+@triton.jit
+def _load_steps(u, u_t, delta, delta_t, z, z_t, step, first, stop, in_d, ENDS: tl.constexpr,
+                AHEAD: tl.constexpr):  # fmt: skip
+    loaded = ()
+    for i in tl.static_range(AHEAD):
+        valid = (step + i >= first) & (step + i < stop)
+        x = tl.load(u + i * u_t, mask=in_d & valid, other=0)
+        dt = tl.load(delta + i * delta_t, mask=in_d & valid, other=0)
+        gate = x
+        if z is not None and not ENDS:
+            gate = tl.load(z + i * z_t, mask=in_d & valid, other=0)
+        loaded = loaded + ((x, dt, gate),)
+    return loaded
+
+
+@triton.jit(do_not_specialize=["size"])
 def _forward_kernel(
-    u, u_b, u_d, u_t,
-    delta, delta_b, delta_d, delta_t,
-    z, z_b, z_d, z_t,
-    B, B_b, B_g, B_n, B_t,
-    C, C_b, C_g, C_n, C_t,
-    A, D, bias,
-    out, out_b, out_d, out_t,
-    state_out, checkpoints,
-    group_size, groups, length, N,
-    SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr, CHUNK: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
+    u, u_b, u_t,
+    delta, delta_b, delta_t,
+    z, z_b, z_t,
+    B, B_b, B_g, B_t,
+    C, C_b, C_g, C_t,
+    initial, initial_b, initial_n,
+    A, D, bias, lengths,
+    out, out_b, out_t,
+    last, starts, sums,
+    batches, size, groups, length, segment, N, reverse,
+    SOFTPLUS: tl.constexpr, ZOH: tl.constexpr, ENDS: tl.constexpr,
+    AHEAD: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
 ):  # fmt: skip
-    _, batch, group, d, in_d, n = _indices(group_size, groups, BLOCK_D, BLOCK_N)
-    channels = group_size * groups
+    """One segment of time, or only what it does to a state: its end from zero and its step sum."""
+    index, batch, group, block = _place(tl.program_id(0), size, groups, batches, BLOCK_D)
+    within = block * BLOCK_D + tl.arange(0, BLOCK_D)
+    d, in_d = group * size + within, within < size
+    n = tl.arange(0, BLOCK_N)
     in_n = n < N
+    channels = size * groups
     tile = n[:, None] * channels + d[None, :]
     in_tile = in_n[:, None] & in_d[None, :]
-    u += batch * u_b + d * u_d
-    delta += batch * delta_b + d * delta_d
-    B += batch * B_b + group * B_g + n * B_n
-    C += batch * C_b + group * C_g + n * C_n
-    out += batch * out_b + d * out_d
-    if z is not None:
-        z += batch * z_b + d * z_d
+    origin, direction, first, stop = _direction(reverse, group, lengths, batch, length)
 
-    decay_rate = _load(A + d[None, :] * N + n[:, None], in_tile) * LOG2_E
+    rate = _rate(A, d, in_d, N, BLOCK_D, BLOCK_N)
     shift = _load_optional(bias, d, in_d, BLOCK_D)
     skip = _load_optional(D, d, in_d, BLOCK_D)
     state = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
-    t = length - 1 if REVERSE else 0
-    next_x, next_dt, next_b, next_c, next_gate = _load_step(
-        u + t * u_t, delta + t * delta_t, B + t * B_t, C + t * C_t, z, t * z_t, in_d, in_n
-    )
-    for step in range(length):
-        if checkpoints is not None:
-            if step % CHUNK == 0:
-                chunk = batch * tl.cdiv(length, CHUNK) + step // CHUNK
-                tl.store(checkpoints + chunk * N * channels + tile, state, mask=in_tile)
-        x, dt, b, c, gate = next_x, next_dt, next_b, next_c, next_gate
-        # the next step's loads wait behind this step's arithmetic
-        later = tl.minimum(step + 1, length - 1)
-        t = length - 1 - later if REVERSE else later
-        next_x, next_dt, next_b, next_c, next_gate = _load_step(
-            u + t * u_t, delta + t * delta_t, B + t * B_t, C + t * C_t, z, t * z_t, in_d, in_n
-        )
-        x = x.to(tl.float32)
-        dt = dt.to(tl.float32) + shift
-        if SOFTPLUS:
-            dt = _softplus(dt)
-        state *= tl.exp2(dt[None, :] * decay_rate)
-        state += b.to(tl.float32)[:, None] * (dt * x)[None, :]
-        y = tl.sum(c.to(tl.float32)[:, None] * state, 0) + skip * x
+    total = tl.zeros([BLOCK_D], tl.float32)
+    begin = index * segment
+    end = tl.minimum(length, begin + segment)
+    row = index.to(tl.int64) * batches + batch
+    if starts is not None and not ENDS:
+        before = starts + (row - batches) * N * channels
+        state = _load(before + tile, in_tile & (index > 0))
+    if initial is not None:
+        given = initial + batch * initial_b + n[:, None] * initial_n + d[None, :]
+        state += _load(given, in_tile & (index == 0))
+
+    time = origin + direction * begin
+    u += batch * u_b + time * u_t + d
+    delta += batch * delta_b + time * delta_t + d
+    B += batch * B_b + group * B_g + time * B_t + n
+    C += batch * C_b + group * C_g + time * C_t + n
+    out += batch * out_b + time * out_t + d
+    u_t *= direction
+    delta_t *= direction
+    B_t *= direction
+    C_t *= direction
+    out_t *= direction
+    if z is not None:
+        z += batch * z_b + time * z_t + d
+        z_t *= direction
+    stop = tl.minimum(stop, end)
+    # these come from far, B and C were read for other channels already
+    coming = _load_steps(u, u_t, delta, delta_t, z, z_t, begin, first, stop, in_d, ENDS, AHEAD)
+    for step in range(begin, end, AHEAD):
+        loaded = coming
+        u += AHEAD * u_t
+        delta += AHEAD * delta_t
         if z is not None:
-            gate = gate.to(tl.float32)
-            y *= gate * tl.sigmoid(gate)
-        t = length - 1 - step if REVERSE else step
-        tl.store(out + t * out_t, y.to(out.dtype.element_ty), mask=in_d)
-    tl.store(state_out + batch * N * channels + tile, state, mask=in_tile)
+            z += AHEAD * z_t
+        coming = _load_steps(
+            u, u_t, delta, delta_t, z, z_t, step + AHEAD, first, stop, in_d, ENDS, AHEAD
+        )
+        matrices = ()
+        for i in tl.static_range(AHEAD):
+            valid = (step + i >= first) & (step + i < stop)
+            b = tl.load(B + i * B_t, mask=in_n & valid, other=0)
+            c = b if ENDS else tl.load(C + i * C_t, mask=in_n & valid, other=0)
+            matrices = matrices + ((b, c, valid),)
+        for i in tl.static_range(AHEAD):
+            x, dt, gate = loaded[i]
+            b, c, valid = matrices[i]
+            dt = _step_size(dt, shift, valid, SOFTPLUS)
+            state = _advance(state, x[None, :], dt[None, :], b[:, None], rate, ZOH)
+            if ENDS:
+                total += dt
+            else:
+                y = tl.sum(c.to(tl.float32)[:, None] * state, 0) + skip * x.to(tl.float32)
+                if z is not None:
+                    gate = gate.to(tl.float32)
+                    y *= gate * _sigmoid(gate)
+                inside = in_d & (step + i < end)
+                tl.store(out + i * out_t, y.to(out.dtype.element_ty), mask=inside)
+        B += AHEAD * B_t
+        C += AHEAD * C_t
+        out += AHEAD * out_t
+
+    if ENDS:
+        tl.store(starts + row * N * channels + tile, state, mask=in_tile)
+        tl.store(sums + row * channels + d, total, mask=in_d)
+    else:
+        tl.store(last + batch * N * channels + tile, state, mask=in_tile & (end == length))
 
 
 @triton.jit
-def _backward_kernel(
-    u, u_b, u_d, u_t,
-    delta, delta_b, delta_d, delta_t,
-    z, z_b, z_d, z_t,
-    B, B_b, B_g, B_n, B_t,
-    C, C_b, C_g, C_n, C_t,
-    A, D, bias, checkpoints,
-    grad_out, grad_out_b, grad_out_d, grad_out_t,
-    grad_state,
-    grad_u, grad_u_b, grad_u_d, grad_u_t,
-    grad_delta, grad_delta_b, grad_delta_d, grad_delta_t,
-    grad_z, grad_z_b, grad_z_d, grad_z_t,
-    grad_B, grad_C, grad_A, grad_D, grad_bias,
-    group_size, groups, length, N,
-    SOFTPLUS: tl.constexpr, REVERSE: tl.constexpr, CHUNK: tl.constexpr,
-    BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
+def _join_kernel(
+    ends, sums, A, segments, elements, channels, N,
+    BACKWARD: tl.constexpr, AHEAD: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
-    block, batch, group, d, in_d, n = _indices(group_size, groups, BLOCK_D, BLOCK_N)
-    channels = group_size * groups
-    batches = tl.num_programs(0) // tl.cdiv(group_size, BLOCK_D) // groups
+    e = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
+    inside = e < elements
+    batch = e // channels // N
+    rate = tl.maximum(_load(A + e % channels * N + e // channels % N, inside) * LOG2_E, -3e38)
+    sums += batch * channels + e % channels
+    rows = elements // N
+    state = tl.zeros([BLOCK], tl.float32)
+    for index in range(0, segments, AHEAD):
+        loaded = ()
+        for i in tl.static_range(AHEAD):
+            k = index + i
+            k = tl.cast(segments - 1 - k if BACKWARD else k, tl.int64)
+            here = inside & (index + i < segments)
+            pair = _load(ends + k * elements + e, here), _load(sums + k * rows, here)
+            loaded = loaded + (pair,)
+        for i in tl.static_range(AHEAD):
+            k = index + i
+            k = tl.cast(segments - 1 - k if BACKWARD else k, tl.int64)
+            end, total = loaded[i]
+            state = tl.exp2(total * rate) * state + end
+            tl.store(ends + k * elements + e, state, mask=inside & (index + i < segments))
+
+
+@triton.jit(do_not_specialize=["size"])
+def _grad_ends_kernel(
+    u, u_b, u_t,
+    delta, delta_b, delta_t,
+    z, z_b, z_t,
+    B, B_b, B_g, B_t,
+    C, C_b, C_g, C_t,
+    grad_out, grad_out_b, grad_out_t,
+    grad_state, grad_state_b, grad_state_n,
+    A, D, bias, lengths,
+    ends, sums,
+    batches, size, groups, length, segment, N, reverse,
+    SOFTPLUS: tl.constexpr,
+    AHEAD: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """The gradient of the state before each segment but the first, through that segment alone."""
+    index, batch, group, block = _place(tl.program_id(0), size, groups, batches, BLOCK_D)
+    within = block * BLOCK_D + tl.arange(0, BLOCK_D)
+    d, in_d = group * size + within, within < size
+    n = tl.arange(0, BLOCK_N)
     in_n = n < N
+    channels = size * groups
     tile = n[:, None] * channels + d[None, :]
     in_tile = in_n[:, None] & in_d[None, :]
-    u += batch * u_b + d * u_d
-    delta += batch * delta_b + d * delta_d
-    B += batch * B_b + group * B_g + n * B_n
-    C += batch * C_b + group * C_g + n * C_n
-    grad_out += batch * grad_out_b + d * grad_out_d
-    grad_u += batch * grad_u_b + d * grad_u_d
-    grad_delta += batch * grad_delta_b + d * grad_delta_d
-    if z is not None:
-        z += batch * z_b + d * z_d
-        grad_z += batch * grad_z_b + d * grad_z_d
-    matrix = ((block * batches + batch) * groups + group) * length * N + n
-    grad_B += matrix
-    grad_C += matrix
+    origin, direction, first, stop = _direction(reverse, group, lengths, batch, length)
 
-    decay_rate = _load(A + d[None, :] * N + n[:, None], in_tile) * LOG2_E
+    rate = _rate(A, d, in_d, N, BLOCK_D, BLOCK_N)
     shift = _load_optional(bias, d, in_d, BLOCK_D)
-    skip = _load_optional(D, d, in_d, BLOCK_D)
-    # the gradient of the state after a step, through all later steps
-    grad = _load(grad_state + batch * N * channels + tile, in_tile)
-    sum_A = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
-    sum_D = tl.zeros([BLOCK_D], tl.float32)
-    sum_bias = tl.zeros([BLOCK_D], tl.float32)
-    chunks = tl.cdiv(length, CHUNK)
-    for index in range(chunks):
-        chunk = chunks - 1 - index
-        state = _load(checkpoints + (batch * chunks + chunk) * N * channels + tile, in_tile)
-        # steps past the end have dt = 0 and leave states and gradients as they are
-        states = (state,)
-        for i in tl.static_range(CHUNK - 1):
-            step = chunk * CHUNK + i
-            t = length - 1 - step if REVERSE else step
-            here = in_d & (step < length)
-            x = _load(u + t * u_t, here)
-            dt = _load(delta + t * delta_t, here) + shift
-            if SOFTPLUS:
-                dt = _softplus(dt)
-            dt = tl.where(step < length, dt, 0.0)
-            b = _load(B + t * B_t, in_n & (step < length))
-            state = tl.exp2(dt[None, :] * decay_rate) * state + b[:, None] * (dt * x)[None, :]
-            states = states + (state,)
+    total = tl.zeros([BLOCK_D], tl.float32)
+    begin = (index + 1) * segment
+    end = tl.minimum(length, begin + segment)
+    grad = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
+    if grad_state is not None:
+        last = grad_state + batch * grad_state_b + n[:, None] * grad_state_n + d[None, :]
+        grad = _load(last, in_tile & (end == length))
 
-        for i in tl.static_range(CHUNK):
-            step = chunk * CHUNK + CHUNK - 1 - i
-            t = length - 1 - step if REVERSE else step
-            here = in_d & (step < length)
-            here_n = in_n & (step < length)
-            x = _load(u + t * u_t, here)
-            raw = _load(delta + t * delta_t, here) + shift
-            dt = raw
-            if SOFTPLUS:
-                dt = _softplus(raw)
-            dt = tl.where(step < length, dt, 0.0)
-            b = _load(B + t * B_t, here_n)
-            c = _load(C + t * C_t, here_n)
-            previous = states[CHUNK - 1 - i]
-            decay = tl.exp2(dt[None, :] * decay_rate)
-            state = decay * previous + b[:, None] * (dt * x)[None, :]
-
-            grad_y = _load(grad_out + t * grad_out_t, here)
+    time = origin + direction * (end - 1)
+    delta += batch * delta_b + time * delta_t + d
+    C += batch * C_b + group * C_g + time * C_t + n
+    grad_out += batch * grad_out_b + time * grad_out_t + d
+    delta_t, C_t, grad_out_t = -delta_t * direction, -C_t * direction, -grad_out_t * direction
+    if z is not None:
+        z += batch * z_b + time * z_t + d
+        z_t *= -direction
+    for back in range(0, end - begin, AHEAD):
+        step = end - 1 - back
+        loaded = ()
+        for i in tl.static_range(AHEAD):
+            valid = (step - i >= tl.maximum(first, begin)) & (step - i < stop)
+            dt = tl.load(delta + i * delta_t, mask=in_d & valid, other=0)
+            c = tl.load(C + i * C_t, mask=in_n & valid, other=0)
+            gy = tl.load(grad_out + i * grad_out_t, mask=in_d & valid, other=0)
+            gate = gy
             if z is not None:
-                y = tl.sum(c[:, None] * state, 0) + skip * x
-                gate = _load(z + t * z_t, here)
-                sigmoid = tl.sigmoid(gate)
-                slope = sigmoid * (1 + gate * (1 - sigmoid))
-                gz = (grad_y * y * slope).to(grad_z.dtype.element_ty)
-                tl.store(grad_z + t * grad_z_t, gz, mask=here)
-                grad_y *= gate * sigmoid
+                gate = tl.load(z + i * z_t, mask=in_d & valid, other=0)
+            loaded = loaded + ((dt, c, gy, gate, valid),)
+        for i in tl.static_range(AHEAD):
+            dt, c, gy, gate, valid = loaded[i]
+            dt = _step_size(dt, shift, valid, SOFTPLUS)
+            gy = gy.to(tl.float32)
+            if z is not None:
+                gate = gate.to(tl.float32)
+                gy *= gate * _sigmoid(gate)
+            grad += c.to(tl.float32)[:, None] * gy[None, :]
+            grad *= tl.exp2(dt[None, :] * rate)
+            total += dt
+        delta += AHEAD * delta_t
+        C += AHEAD * C_t
+        grad_out += AHEAD * grad_out_t
+        if z is not None:
+            z += AHEAD * z_t
+    row = index.to(tl.int64) * batches + batch
+    tl.store(ends + row * N * channels + tile, grad, mask=in_tile)
+    tl.store(sums + row * channels + d, total, mask=in_d)
 
-            grad += c[:, None] * grad_y[None, :]
-            tl.store(grad_C + t * N, tl.sum(state * grad_y[None, :], 1), mask=here_n)
-            tl.store(grad_B + t * N, tl.sum(grad * (dt * x)[None, :], 1), mask=here_n)
-            grad_input = tl.sum(grad * b[:, None], 0)
-            grad *= decay
-            grad_exponent = grad * previous
-            sum_A += grad_exponent * dt[None, :]
-            gdt = tl.sum(grad_exponent * decay_rate, 0) * LN_2 + grad_input * x
-            if SOFTPLUS:
-                gdt *= tl.sigmoid(raw)
-            gx = grad_input * dt + skip * grad_y
-            tl.store(grad_u + t * grad_u_t, gx.to(grad_u.dtype.element_ty), mask=here)
-            tl.store(grad_delta + t * grad_delta_t, gdt.to(grad_delta.dtype.element_ty), mask=here)
-            sum_D += grad_y * x
-            sum_bias += tl.where(step < length, gdt, 0.0)
-    tl.store(grad_A + batch * N * channels + tile, sum_A, mask=in_tile)
-    tl.store(grad_D + batch * channels + d, sum_D, mask=in_d)
-    tl.store(grad_bias + batch * channels + d, sum_bias, mask=in_d)
+
+@triton.jit
+def _load_inputs(at, begin, first, stop, u, u_t, delta, delta_t, d, in_d):
+    valid = (begin + at >= first) & (begin + at < stop)
+    x = tl.load(u + at * u_t + d, mask=in_d & valid, other=0)
+    dt = tl.load(delta + at * delta_t + d, mask=in_d & valid, other=0)
+    return x, dt, valid
+
+
+@triton.jit
+def _walk(state, at, steps, begin, first, stop, u, u_t, delta, delta_t, B, B_t, d, in_d, n, in_n,
+          shift, rate, SOFTPLUS: tl.constexpr, ZOH: tl.constexpr):  # fmt: skip
+    """The state `steps` steps on."""
+    coming = _load_inputs(at, begin, first, stop, u, u_t, delta, delta_t, d, in_d)
+    for i in range(steps):
+        x, dt, valid = coming
+        b = tl.load(B + (at + i) * B_t + n, mask=in_n & valid, other=0)
+        coming = _load_inputs(at + i + 1, begin, first, stop, u, u_t, delta, delta_t, d, in_d)
+        dt = _step_size(dt, shift, valid, SOFTPLUS)
+        state = _advance(state, x[None, :], dt[None, :], b[:, None], rate, ZOH)
+    return state
+
+
+@triton.jit
+def _walk_keeping(state, at, begin, first, stop, u, u_t, delta, delta_t, B, B_t,
+                  d, in_d, n, in_n, shift, rate,
+                  STEPS: tl.constexpr, SOFTPLUS: tl.constexpr, ZOH: tl.constexpr):  # fmt: skip
+    """The states before each of STEPS steps, and the one after all of them."""
+    loaded = ()
+    for i in tl.static_range(STEPS):
+        x, dt, valid = _load_inputs(at + i, begin, first, stop, u, u_t, delta, delta_t, d, in_d)
+        b = tl.load(B + (at + i) * B_t + n, mask=in_n & valid, other=0)
+        loaded = loaded + ((x, dt, b, valid),)
+    states = ()
+    for i in tl.static_range(STEPS):
+        x, dt, b, valid = loaded[i]
+        states = states + (state,)
+        dt = _step_size(dt, shift, valid, SOFTPLUS)
+        state = _advance(state, x[None, :], dt[None, :], b[:, None], rate, ZOH)
+    return states, state
+
+
+@triton.jit
+def _load_back(at, valid, u, u_t, delta, delta_t, z, z_t, grad_out, grad_out_t, d, in_d):
+    x = tl.load(u + at * u_t + d, mask=in_d & valid, other=0)
+    dt = tl.load(delta + at * delta_t + d, mask=in_d & valid, other=0)
+    grad_y = tl.load(grad_out + at * grad_out_t + d, mask=in_d & valid, other=0)
+    gate = x if z is None else tl.load(z + at * z_t + d, mask=in_d & valid, other=0)
+    return x, dt, grad_y, gate
+
+
+@triton.jit(do_not_specialize=["size"])
+def _backward_kernel(
+    u, u_b, u_t,
+    delta, delta_b, delta_t,
+    z, z_b, z_t,
+    B, B_b, B_g, B_t,
+    C, C_b, C_g, C_t,
+    grad_out, grad_out_b, grad_out_t,
+    grad_state, grad_state_b, grad_state_n,
+    A, D, bias, lengths,
+    initial, initial_b, initial_n,
+    starts,
+    grad_u, grad_u_b, grad_u_t,
+    grad_delta, grad_delta_b, grad_delta_t,
+    grad_z, grad_z_b, grad_z_t,
+    grad_initial, grad_initial_b, grad_initial_n,
+    partial_A, partial_D, partial_BC,
+    batches, size, groups, length, segment, N, reverse, parts, per_program,
+    SOFTPLUS: tl.constexpr, ZOH: tl.constexpr, CHUNK: tl.constexpr, STASH: tl.constexpr,
+    SEVERAL: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr,
+):  # fmt: skip
+    """One segment of `per_program` blocks of channels, one after the other."""
+    part = tl.program_id(0) % parts
+    group = tl.program_id(0) // parts % groups
+    batch = (tl.program_id(0) // parts // groups % batches).to(tl.int64)
+    index = tl.program_id(0) // parts // groups // batches
+    n = tl.arange(0, BLOCK_N)
+    in_n = n < N
+    channels = size * groups
+    origin, direction, first, stop = _direction(reverse, group, lengths, batch, length)
+    begin = index * segment
+    end = tl.minimum(length, begin + segment)
+    stretches = tl.cdiv(end - begin, STASH)
+    row = index.to(tl.int64) * batches + batch
+    time = origin + direction * begin
+    u += batch * u_b + time * u_t
+    delta += batch * delta_b + time * delta_t
+    B += batch * B_b + group * B_g + time * B_t
+    C += batch * C_b + group * C_g + time * C_t
+    grad_out += batch * grad_out_b + time * grad_out_t
+    grad_u += batch * grad_u_b + time * grad_u_t
+    grad_delta += batch * grad_delta_b + time * grad_delta_t
+    partial_BC += (((part * batches + batch) * groups + group) * length + time) * N * 2
+    pair = n[:, None] * 2 + tl.arange(0, 2)[None, :]
+    in_pair = pair < 2 * N
+    if z is not None:
+        z += batch * z_b + time * z_t
+        grad_z += batch * grad_z_b + time * grad_z_t
+    u_t *= direction
+    delta_t *= direction
+    z_t *= direction
+    B_t *= direction
+    C_t *= direction
+    grad_out_t *= direction
+    grad_u_t *= direction
+    grad_delta_t *= direction
+    grad_z_t *= direction
+    matrix_t = 2 * N * direction
+
+    for turn in range(per_program):
+        within = (part * per_program + turn) * BLOCK_D + tl.arange(0, BLOCK_D)
+        d, in_d = group * size + within, within < size
+        tile = n[:, None] * channels + d[None, :]
+        in_tile = in_n[:, None] & in_d[None, :]
+        rate = _rate(A, d, in_d, N, BLOCK_D, BLOCK_N)
+        shift = _load_optional(bias, d, in_d, BLOCK_D)
+        skip = _load_optional(D, d, in_d, BLOCK_D)
+
+        # the state before each stretch of STASH steps waits where that stretch's gradients will be
+        state = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
+        if starts is not None:
+            before = starts + (row - batches) * N * channels
+            state = _load(before + tile, in_tile & (index > 0))
+        if initial is not None:
+            given = batch * initial_b + n[:, None] * initial_n + d[None, :]
+            state += _load(initial + given, in_tile & (index == 0))
+        for stretch in range(stretches - 1):
+            at = stretch * STASH
+            rows = at + n[:, None]
+            _stash(
+                grad_u + rows * grad_u_t + d[None, :],
+                grad_delta + rows * grad_delta_t + d[None, :],
+                state,
+                in_tile,
+            )
+            state = _walk(
+                state, at, STASH, begin, first, tl.minimum(stop, end), u, u_t,
+                delta, delta_t, B, B_t, d, in_d, n, in_n, shift, rate, SOFTPLUS, ZOH,
+            )  # fmt: skip
+        tl.debug_barrier()
+
+        # the gradient of the state after a step, through all later steps
+        grad = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
+        if starts is not None:
+            grad = _load(partial_A + row * N * channels + tile, in_tile & (end < length))
+        if grad_state is not None:
+            last = batch * grad_state_b + n[:, None] * grad_state_n + d[None, :]
+            grad += _load(grad_state + last, in_tile & (end == length))
+        sum_A = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
+        sum_D = tl.zeros([BLOCK_D], tl.float32)
+        sum_bias = tl.zeros([BLOCK_D], tl.float32)
+        for back in range(stretches):
+            base = (stretches - 1 - back) * STASH
+            if back > 0:
+                rows = base + n[:, None]
+                state = _unstash(
+                    grad_u + rows * grad_u_t + d[None, :],
+                    grad_delta + rows * grad_delta_t + d[None, :],
+                    in_tile,
+                )
+                # all of it is read before the first gradient is written
+                tl.debug_barrier()
+            chunks = tl.minimum(STASH // CHUNK, tl.cdiv(end - begin - base, CHUNK))
+            begins = (state,) * (STASH // CHUNK)
+            for chunk in range(chunks - 1):
+                state = _walk(
+                    state, base + chunk * CHUNK, CHUNK, begin, first, tl.minimum(stop, end),
+                    u, u_t, delta, delta_t, B, B_t, d, in_d, n, in_n, shift, rate, SOFTPLUS, ZOH,
+                )  # fmt: skip
+                begins = _put(begins, chunk + 1, state)
+            for chunk_back in range(chunks):
+                current = chunks - 1 - chunk_back
+                start = base + current * CHUNK
+                states, after = _walk_keeping(
+                    _get(begins, current), start, begin, first, tl.minimum(stop, end), u, u_t,
+                    delta, delta_t, B, B_t, d, in_d, n, in_n, shift, rate, CHUNK, SOFTPLUS, ZOH,
+                )  # fmt: skip
+                now = start + CHUNK - 1
+                counts = (begin + now >= first) & (begin + now < tl.minimum(stop, end))
+                coming = _load_back(
+                    now, counts, u, u_t, delta, delta_t, z, z_t, grad_out, grad_out_t, d, in_d,
+                )  # fmt: skip
+                for i_back in range(CHUNK):
+                    x, dt, grad_y, gate = coming
+                    now = start + CHUNK - 1 - i_back
+                    valid = counts
+                    inside = begin + now < end
+                    counts = (i_back + 1 < CHUNK) & (begin + now - 1 >= first)
+                    counts = counts & (begin + now - 1 < tl.minimum(stop, end))
+                    coming = _load_back(
+                        now - 1, counts, u, u_t, delta, delta_t, z, z_t,
+                        grad_out, grad_out_t, d, in_d,
+                    )  # fmt: skip
+                    previous = _get(states, CHUNK - 1 - i_back)
+                    b = tl.load(B + now * B_t + n, mask=in_n & valid, other=0)
+                    c = tl.load(C + now * C_t + n, mask=in_n & valid, other=0)
+                    sums = tl.zeros([BLOCK_N, 2], tl.float32)
+                    if SEVERAL and turn > 0:
+                        sums = _load(partial_BC + now * matrix_t + pair, in_pair & inside)
+
+                    x = x.to(tl.float32)
+                    b = b.to(tl.float32)[:, None]
+                    c = c.to(tl.float32)[:, None]
+                    grad_y = grad_y.to(tl.float32)
+                    dt = _step_size(dt, shift, valid, SOFTPLUS)
+                    decay = tl.exp2(dt[None, :] * rate)
+                    weight = _input_weight(dt[None, :], decay, rate, ZOH)
+                    if z is not None:
+                        y = tl.sum(c * after, 0) + skip * x
+                        gate = gate.to(tl.float32)
+                        sigmoid = _sigmoid(gate)
+                        slope = sigmoid * (1 + gate * (1 - sigmoid))
+                        gz = (grad_y * y * slope).to(grad_z.dtype.element_ty)
+                        tl.store(grad_z + now * grad_z_t + d, gz, mask=in_d & inside)
+                        grad_y *= gate * sigmoid
+
+                    grad += c * grad_y[None, :]
+                    gc = tl.sum(after * grad_y[None, :], 1)
+                    gb = tl.sum(grad * (weight * x[None, :]), 1)
+                    sums = (sums + tl.join(gb, gc)).to(partial_BC.dtype.element_ty)
+                    tl.store(partial_BC + now * matrix_t + pair, sums, mask=in_pair & inside)
+
+                    grad_input = grad * b
+                    grad *= decay
+                    grad_exponent = grad * previous
+                    gdt = tl.sum(grad_exponent * rate, 0) * LN_2
+                    if ZOH:
+                        gx = tl.sum(grad_input * weight, 0)
+                        gdt += tl.sum(grad_input * decay, 0) * x
+                        slope_A = _weight_slope(dt[None, :], decay, weight, rate)
+                        sum_A += grad_input * x[None, :] * slope_A
+                    else:
+                        total = tl.sum(grad_input, 0)
+                        gx = total * dt
+                        gdt += total * x
+                    sum_A += grad_exponent * dt[None, :]
+                    if SOFTPLUS:
+                        gdt *= _softplus_slope(dt)
+                    else:
+                        gdt = tl.where(valid, gdt, 0.0)
+                    gx += skip * grad_y
+                    out = gx.to(grad_u.dtype.element_ty)
+                    tl.store(grad_u + now * grad_u_t + d, out, mask=in_d & inside)
+                    out = gdt.to(grad_delta.dtype.element_ty)
+                    tl.store(grad_delta + now * grad_delta_t + d, out, mask=in_d & inside)
+                    sum_D += grad_y * x
+                    sum_bias += gdt
+                    after = previous
+        tl.store(partial_A + row * N * channels + tile, sum_A, mask=in_tile)
+        tl.store(partial_D + row * 2 * channels + d, sum_D, mask=in_d)
+        tl.store(partial_D + (row * 2 + 1) * channels + d, sum_bias, mask=in_d)
+        if grad_initial is not None:
+            given = batch * grad_initial_b + n[:, None] * grad_initial_n + d[None, :]
+            tl.store(grad_initial + given, grad, mask=in_tile & (index == 0))
+        # the next block adds to what other threads have stored
+        tl.debug_barrier()
+
+
+@triton.jit
+def _put(tiles, index, tile):
+    """A tuple with one of its tiles replaced: registers have no address to index by."""
+    changed = ()
+    for i in tl.static_range(len(tiles)):
+        changed = changed + (tl.where(index == i, tile, tiles[i]),)
+    return changed
+
+
+@triton.jit
+def _get(tiles, index):
+    tile = tiles[0]
+    for i in tl.static_range(1, len(tiles)):
+        tile = tl.where(index == i, tiles[i], tile)
+    return tile
+
+
+@triton.jit
+def _stash(high, low, state, mask):
+    """Puts a float32 state into memory of another type that nothing else uses yet."""
+    bits = state.to(tl.int32, bitcast=True)
+    if high.dtype.element_ty.primitive_bitwidth == 32:
+        tl.store(high.to(tl.pointer_type(tl.int32), bitcast=True), bits, mask=mask)
+    elif low.dtype.element_ty.primitive_bitwidth == 32:
+        tl.store(low.to(tl.pointer_type(tl.int32), bitcast=True), bits, mask=mask)
+    else:
+        half = tl.pointer_type(tl.int16)
+        tl.store(high.to(half, bitcast=True), (bits >> 16).to(tl.int16), mask=mask)
+        tl.store(low.to(half, bitcast=True), bits.to(tl.int16), mask=mask)
+
+
+@triton.jit
+def _unstash(high, low, mask):
+    if high.dtype.element_ty.primitive_bitwidth == 32:
+        bits = tl.load(high.to(tl.pointer_type(tl.int32), bitcast=True), mask=mask, other=0)
+    elif low.dtype.element_ty.primitive_bitwidth == 32:
+        bits = tl.load(low.to(tl.pointer_type(tl.int32), bitcast=True), mask=mask, other=0)
+    else:
+        half = tl.pointer_type(tl.int16)
+        upper = tl.load(high.to(half, bitcast=True), mask=mask, other=0).to(tl.int32)
+        lower = tl.load(low.to(half, bitcast=True), mask=mask, other=0).to(tl.int32)
+        bits = (upper << 16) | (lower & 0xFFFF)
+    return bits.to(tl.float32, bitcast=True)
+
+
+@triton.jit
+def _softplus_slope(dt):
+    """The derivative of softplus where its value is dt: 1 - exp(-dt)."""
+    series = dt * (1 - dt * (1 / 2 - dt * (1 / 6 - dt / 24)))
+    return tl.where(dt < 1 / 16, series, 1 - tl.exp2(-dt * LOG2_E))

@@ -4,6 +4,7 @@ from motionmamba.models.bidirectional import BidirectionalSpatialMamba
 from motionmamba.models.denoiser import MotionMambaDenoiser
 from motionmamba.models.hierarchical import HierarchicalTemporalMamba
 from motionmamba.models.mamba import Mamba
+from motionmamba.models.mamba2 import Mamba2
 from motionmamba.models.temporal_vae import TemporalMotionVAE
 from motionmamba.models.transformer_denoiser import TransformerDenoiser
 from motionmamba.models.vae import MotionVAE
@@ -12,6 +13,7 @@ __all__ = [
     "BidirectionalSpatialMamba",
     "HierarchicalTemporalMamba",
     "Mamba",
+    "Mamba2",
     "MotionMambaDenoiser",
     "MotionVAE",
     "TemporalMotionVAE",

@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from motionmamba.models.common import check_choice, make_norm
-from motionmamba.models.mamba import ParallelSSM, resolve_dt_rank
+from motionmamba.models.mamba import resolve_dt_rank
+from motionmamba.models.mamba2 import PARALLEL_SSMS
 
 DIRECTIONS = {"both": (2, 1), "forward": (1, 0), "backward": (1, 1)}
 
@@ -27,6 +28,7 @@ class BidirectionalSpatialMamba(ModelMixin, ConfigMixin):
         projection: `separate` gives each direction its own input projection (the paper's figure),
             `shared` one for both (its algorithm).
         gate: whether SiLU(z) multiplies the sum of the directions, z being projected with them.
+        ssm_type: `mamba`, or `mamba2`, whose states decay by one number per head.
 
     Raises:
         ValueError: for an unknown choice.
@@ -46,17 +48,19 @@ class BidirectionalSpatialMamba(ModelMixin, ConfigMixin):
         direction: str = "both",
         projection: str = "separate",
         gate: bool = False,
+        ssm_type: str = "mamba",
     ):
         super().__init__()
         check_choice("direction", direction, tuple(DIRECTIONS))
         check_choice("projection", projection, ("separate", "shared"))
+        check_choice("ssm_type", ssm_type, tuple(PARALLEL_SSMS))
         num_scans, num_backward = DIRECTIONS[direction]
         num_inputs = num_scans if projection == "separate" else 1
         d_inner = expand * num_tokens
         self.token_norm = make_norm(norm, num_tokens)
         self.in_proj = nn.Linear(num_tokens, d_inner * num_inputs, bias=False)
         self.gate_proj = nn.Linear(num_tokens, d_inner, bias=False) if gate else None
-        self.ssm = ParallelSSM(
+        self.ssm = PARALLEL_SSMS[ssm_type](
             num_scans,
             d_inner,
             resolve_dt_rank(dt_rank, num_tokens),

@@ -24,7 +24,7 @@ class MotionMambaBlock(nn.Module):
     """x + Linear(x) ⊙ BSM(HTM(x)), optionally modulated by time and attending to text.
 
     Args:
-        htm: its `HierarchicalTemporalMamba`.
+        htm: its `HierarchicalTemporalMamba`, or `SelfAttention` in its place.
         bsm: its `BidirectionalSpatialMamba`, or None to leave it out.
         norm: `layer`, `rms` or `none`, over the block's input.
         residual: whether the input is added to the output.
@@ -81,6 +81,18 @@ class MotionMambaBlock(nn.Module):
         return x
 
 
+class SelfAttention(nn.Module):
+    """What takes the place of HTM and BSM in the attention blocks of a hybrid."""
+
+    def __init__(self, d_model: int, num_heads: int, dropout: float):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(d_model, num_heads, dropout, batch_first=True)
+
+    def forward(self, x, mask) -> torch.Tensor:
+        """Maps x (B, L, D), of which tokens with a True mask (B, L) count, to (B, L, D)."""
+        return self.attention(x, x, x, ~mask, need_weights=False)[0]
+
+
 class AttentionMixer(nn.Module):
     """One post-norm transformer layer as in MLD, attending to a given context."""
 
@@ -135,6 +147,10 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
             forward scan passes nothing from the last tokens to latents.
         positional: `learned`, `sinusoidal` or `none`.
         text_activation: before the projection of text, `relu` (MLD) or `none`.
+        ssm: `mamba`, or `mamba2`, whose states decay by one number per head.
+        attention_every: n makes every n-th block an attention block, self-attention in the place
+            of HTM and BSM, counted from the first of the encoder to the last of the decoder; 0
+            makes none.
 
     Raises:
         ValueError: for an unknown choice or one that contradicts another.
@@ -177,6 +193,8 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
         condition_order: str = "first",
         positional: str = "learned",
         text_activation: str = "relu",
+        ssm: str = "mamba",
+        attention_every: int = 0,
     ):
         super().__init__()
         check_choice("bsm_direction", bsm_direction, tuple(BSM_DIRECTIONS))
@@ -187,8 +205,11 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
             "text_conditioning", text_conditioning, ("sequence", "cross_attention", "mixer")
         )
         check_choice("condition_order", condition_order, ("first", "last"))
+        check_choice("ssm", ssm, ("mamba", "mamba2"))
         if not scans or any(k < 1 for k in scans):
             raise ValueError(f"scans are {list(scans)}, expected at least one scan at each level")
+        if attention_every < 0:
+            raise ValueError(f"attention_every is {attention_every}, expected 0 or more")
         if time_conditioning == "adaln" and not residual:
             raise ValueError("time_conditioning 'adaln' gates the residual; set residual=True")
 
@@ -202,13 +223,15 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
         if positional != "none":
             self.positions = PositionalEmbedding(positional, num_tokens, d_model)
 
-        ssm = dict(d_state=d_state, d_conv=d_conv, expand=expand, dt_rank=dt_rank)
+        scan = dict(d_state=d_state, d_conv=d_conv, expand=expand, dt_rank=dt_rank, ssm_type=ssm)
 
-        def make_block(index: int, num_scans: int) -> MotionMambaBlock:
+        def make_scans(index: int, num_scans: int) -> tuple[nn.Module, nn.Module | None]:
+            if attention_every and (index + 1) % attention_every == 0:
+                return SelfAttention(d_model, num_heads, dropout), None
             htm = HierarchicalTemporalMamba(
                 d_model,
                 num_scans,
-                **ssm,
+                **scan,
                 aggregate=aggregate,
                 gate=gate,
                 scan_direction=scan_direction,
@@ -219,16 +242,18 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
             if use_bsm:
                 bsm = BidirectionalSpatialMamba(
                     num_tokens,
-                    **ssm,
+                    **scan,
                     norm=norm,
                     direction=BSM_DIRECTIONS[bsm_direction][index % 2],
                     projection=bsm_projection,
                     gate=bsm_gate,
                 )
+            return htm, bsm
+
+        def make_block(index: int, num_scans: int) -> MotionMambaBlock:
             return MotionMambaBlock(
                 d_model,
-                htm,
-                bsm,
+                *make_scans(index, num_scans),
                 norm,
                 residual,
                 gated=block_gate,

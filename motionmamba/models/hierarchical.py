@@ -7,7 +7,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from motionmamba.models.common import check_choice
-from motionmamba.models.mamba import ParallelSSM, resolve_dt_rank
+from motionmamba.models.mamba import resolve_dt_rank
+from motionmamba.models.mamba2 import PARALLEL_SSMS
 
 NUM_BACKWARD = {"forward": lambda k: 0, "backward": lambda k: k, "alternate": lambda k: k // 2}
 
@@ -27,6 +28,7 @@ class HierarchicalTemporalMamba(ModelMixin, ConfigMixin):
         scan_direction: `forward`, `backward`, or `alternate`: half of the scans, rounded down,
             run right to left.
         share_conv, share_x_proj: one convolution, one projection to (Δ, B, C) for all scans.
+        ssm_type: `mamba`, or `mamba2`, whose states decay by one number per head.
 
     Raises:
         ValueError: for an unknown choice or less than one scan.
@@ -48,16 +50,18 @@ class HierarchicalTemporalMamba(ModelMixin, ConfigMixin):
         scan_direction: str = "forward",
         share_conv: bool = False,
         share_x_proj: bool = False,
+        ssm_type: str = "mamba",
     ):
         super().__init__()
         check_choice("aggregate", aggregate, ("sum", "concat"))
         check_choice("gate", gate, ("scan", "none"))
         check_choice("scan_direction", scan_direction, tuple(NUM_BACKWARD))
+        check_choice("ssm_type", ssm_type, tuple(PARALLEL_SSMS))
         if num_scans < 1:
             raise ValueError(f"num_scans is {num_scans}, expected at least 1")
         d_inner = expand * d_model
         self.in_proj = nn.Linear(d_model, d_inner * (2 if gate == "scan" else 1), bias=False)
-        self.ssm = ParallelSSM(
+        self.ssm = PARALLEL_SSMS[ssm_type](
             num_scans,
             d_inner,
             resolve_dt_rank(dt_rank, d_model),

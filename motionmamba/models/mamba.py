@@ -1,6 +1,7 @@
 """The Mamba block, and the parallel state-space models that HTM and BSM are built of."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -8,7 +9,12 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
-from motionmamba.ops import causal_conv1d, selective_scan
+from motionmamba.ops import (
+    causal_conv1d,
+    causal_conv1d_update,
+    selective_scan,
+    selective_state_update,
+)
 
 DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 0.1, 1e-4
 
@@ -27,6 +33,19 @@ def initial_dt_bias(d_inner: int) -> torch.Tensor:
 
 def resolve_dt_rank(dt_rank: int | str, d_model: int) -> int:
     return math.ceil(d_model / 16) if dt_rank == "auto" else dt_rank
+
+
+@dataclass
+class MambaState:
+    """What a `Mamba` remembers of the steps before, E being its inner width.
+
+    Args:
+        conv: (B, E, d_conv - 1), the convolution's last inputs.
+        ssm: (B, E, N), the scan's state, float32.
+    """
+
+    conv: torch.Tensor
+    ssm: torch.Tensor
 
 
 class Mamba(ModelMixin, ConfigMixin):
@@ -72,20 +91,55 @@ class Mamba(ModelMixin, ConfigMixin):
         """Maps (B, L, D) to (B, L, D), causally."""
         x, z = self.in_proj(hidden_states).transpose(1, 2).chunk(2, 1)
         x = causal_conv1d(x, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu")
-        sizes = [self.dt_proj.in_features, self.config.d_state, self.config.d_state]
-        dt, B, C = self.x_proj(x.transpose(1, 2)).split(sizes, -1)
+        delta, B, C = (m.transpose(1, 2) for m in self._select(x.transpose(1, 2)))
         y = selective_scan(
             x,
-            F.linear(dt, self.dt_proj.weight).transpose(1, 2),
+            delta,
             -torch.exp(self.A_log.float()),
-            B.transpose(1, 2),
-            C.transpose(1, 2),
+            B,
+            C,
             self.D.float(),
             z=z,
             delta_bias=self.dt_proj.bias.float(),
             delta_softplus=True,
         )
         return self.out_proj(y.transpose(1, 2))
+
+    def initial_state(self, batch_size: int) -> MambaState:
+        """The state before the first step."""
+        weight = self.conv1d.weight
+        return MambaState(
+            weight.new_zeros(batch_size, weight.shape[0], weight.shape[2] - 1),
+            weight.new_zeros(batch_size, *self.A_log.shape, dtype=torch.float32),
+        )
+
+    @torch.no_grad()
+    def step(self, hidden_states: torch.Tensor, state: MambaState) -> torch.Tensor:
+        """Maps the next token (B, D) to (B, D) as `forward` does; advances `state` in place."""
+        x, z = self.in_proj(hidden_states).chunk(2, 1)
+        x = causal_conv1d_update(
+            x, state.conv, self.conv1d.weight[:, 0], self.conv1d.bias, activation="silu"
+        )
+        delta, B, C = self._select(x)
+        y = selective_state_update(
+            state.ssm,
+            x,
+            delta,
+            -torch.exp(self.A_log.float()),
+            B,
+            C,
+            self.D.float(),
+            z=z,
+            dt_bias=self.dt_proj.bias.float(),
+            dt_softplus=True,
+        )
+        return self.out_proj(y)
+
+    def _select(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The step sizes before their bias (..., E), B and C (..., N) that x (..., E) chooses."""
+        sizes = [self.dt_proj.in_features, self.config.d_state, self.config.d_state]
+        dt, B, C = self.x_proj(x).split(sizes, -1)
+        return F.linear(dt, self.dt_proj.weight), B, C
 
 
 class ParallelSSM(nn.Module):
@@ -111,16 +165,20 @@ class ParallelSSM(nn.Module):
         share_x_proj: bool = False,
     ):
         super().__init__()
-        self.num_scans, self.num_forward = num_scans, num_scans - num_backward
+        self.num_scans = num_scans
+        self.reverse = [scan >= num_scans - num_backward for scan in range(num_scans)]
         self.sizes = [dt_rank, d_state, d_state]
         convs, projections = 1 if share_conv else num_scans, 1 if share_x_proj else num_scans
         self.conv_weight = _uniform((convs, d_inner, d_conv), d_conv)
         self.conv_bias = _uniform((convs, d_inner), d_conv)
         self.x_proj = _uniform((projections, d_inner, sum(self.sizes)), d_inner)
-        self.dt_proj = _uniform((num_scans, dt_rank, d_inner), dt_rank)
-        self.dt_bias = nn.Parameter(initial_dt_bias(num_scans * d_inner))
-        self.A_log = nn.Parameter(initial_a_log(num_scans * d_inner, d_state))
-        self.D = nn.Parameter(torch.ones(num_scans * d_inner))
+        self._add_memories(d_inner, dt_rank, d_state)
+
+    def _add_memories(self, d_inner: int, dt_rank: int, d_state: int):
+        self.dt_proj = _uniform((self.num_scans, dt_rank, d_inner), dt_rank)
+        self.dt_bias = nn.Parameter(initial_dt_bias(self.num_scans * d_inner))
+        self.A_log = nn.Parameter(initial_a_log(self.num_scans * d_inner, d_state))
+        self.D = nn.Parameter(torch.ones(self.num_scans * d_inner))
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Scans x (B, L, 1 or K, E) along L to (B, L, K, E).
@@ -129,25 +187,21 @@ class ParallelSSM(nn.Module):
         """
         batch, length, _, d_inner = x.shape
         if mask is not None:
-            mask = mask[:, :, None, None]
-            x = x * mask
-        u = self._turn(x.expand(-1, -1, self.num_scans, -1)).flatten(2).transpose(1, 2)
+            mask = mask[:, :, None]
+            x = x * mask[..., None]
+        u = x.expand(-1, -1, self.num_scans, -1).flatten(2).transpose(1, 2)
         weight = self.conv_weight.expand(self.num_scans, -1, -1).flatten(0, 1)
         bias = self.conv_bias.expand(self.num_scans, -1).flatten()
-        u = causal_conv1d(u, weight, bias, activation="silu").transpose(1, 2)
+        u = causal_conv1d(u, weight, bias, activation="silu", reverse=self.reverse).transpose(1, 2)
         if mask is not None:
             # the convolution's bias reaches padding, too
-            mask = self._turn(mask.expand(-1, -1, self.num_scans, -1))
-            u = (u.unflatten(2, (self.num_scans, d_inner)) * mask).flatten(2)
-        y = self._scan(u)
-        return self._turn(y.reshape(batch, length, self.num_scans, d_inner))
+            u = u * mask
+        return self._scan(u).reshape(batch, length, self.num_scans, d_inner)
 
     def _scan(self, u: torch.Tensor) -> torch.Tensor:
         """The state-space models of all scans on u (B, L, K*E)."""
         batch, length, _ = u.shape
-        by_scan = u.reshape(batch * length, self.num_scans, -1).transpose(0, 1)
-        x_proj = self.x_proj.expand(self.num_scans, -1, -1)
-        dt, B, C = torch.bmm(by_scan, x_proj).split(self.sizes, -1)
+        dt, B, C = self._select(u)
         delta = torch.bmm(dt, self.dt_proj).transpose(0, 1).reshape(batch, length, -1)
         B, C = (m.reshape(self.num_scans, batch, length, -1).permute(1, 0, 3, 2) for m in (B, C))
         y = selective_scan(
@@ -159,15 +213,15 @@ class ParallelSSM(nn.Module):
             self.D.float(),
             delta_bias=self.dt_bias.float(),
             delta_softplus=True,
+            reverse=self.reverse,
         )
         return y.transpose(1, 2)
 
-    def _turn(self, x: torch.Tensor) -> torch.Tensor:
-        """Reverses the sequence (B, L, K, ...) of the backward scans; its own inverse."""
-        if self.num_forward == self.num_scans:
-            return x
-        forward, backward = x.tensor_split([self.num_forward], 2)
-        return torch.cat([forward, backward.flip(1)], 2)
+    def _select(self, u: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The step sizes before their projection, B and C, (K, B*L, ·), of u (B, L, K*E)."""
+        by_scan = u.reshape(-1, self.num_scans, self.x_proj.shape[1]).transpose(0, 1)
+        x_proj = self.x_proj.expand(self.num_scans, -1, -1)
+        return torch.bmm(by_scan, x_proj).split(self.sizes, -1)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:

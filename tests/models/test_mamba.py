@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -29,6 +30,29 @@ def test_block_equals_its_recurrence():
     model = Mamba(6, d_state=4, d_conv=3, dt_rank=2)
     x = torch.randn(2, 7, 6)
     torch.testing.assert_close(model(x), stepwise(model, x), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("d_conv", [1, 4])
+def test_steps_equal_forward(d_conv):
+    torch.manual_seed(0)
+    model = Mamba(6, d_state=4, d_conv=d_conv, dt_rank=2)
+    x = torch.randn(2, 7, 6)
+    state = model.initial_state(2)
+    steps = [model.step(token, state) for token in x.unbind(1)]
+    torch.testing.assert_close(torch.stack(steps, 1), model(x), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="mamba_ssm needs CUDA")
+def test_state_dict_of_mamba_ssm_gives_its_output():
+    # its default install leaves the kernel of Mamba-1 out
+    pytest.importorskip("selective_scan_cuda")
+    mamba_ssm = pytest.importorskip("mamba_ssm")
+    torch.manual_seed(0)
+    original = mamba_ssm.Mamba(32).cuda()
+    model = Mamba(32).cuda()
+    model.load_state_dict(original.state_dict())
+    x = torch.randn(2, 77, 32, device="cuda")
+    torch.testing.assert_close(model(x), original(x), atol=1e-5, rtol=1e-5)
 
 
 def test_state_dict_has_the_names_and_shapes_of_mamba_ssm():
@@ -71,6 +95,20 @@ def test_padding_never_enters_a_state():
     y = model(x, mask)
     torch.testing.assert_close(y[1:, :5], model(x[1:, :5]), atol=1e-6, rtol=1e-4)
     assert not y[1, 5:].any()
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_backward_scan_is_a_forward_scan_turned(masked):
+    torch.manual_seed(0)
+    both = ParallelSSM(3, 6, 2, d_state=4, num_backward=1)
+    forward = ParallelSSM(3, 6, 2, d_state=4)
+    forward.load_state_dict(both.state_dict())
+    x = torch.randn(2, 9, 3, 6)
+    mask = torch.rand(2, 9) > 0.4 if masked else None
+    y = both(x, mask)
+    torch.testing.assert_close(y[:, :, :2], forward(x, mask)[:, :, :2])
+    turned = forward(x.flip(1), mask if mask is None else mask.flip(1)).flip(1)
+    torch.testing.assert_close(y[:, :, 2], turned[:, :, 2])
 
 
 def test_sharing_leaves_one_of_each():

@@ -71,6 +71,89 @@ def generate(
         out.write_text(json.dumps({"setting": title, "seconds": medians}, indent=2) + "\n")
 
 
+@app.command()
+def kernels(
+    shapes: Annotated[
+        str | None, typer.Option(help="BxDxL, comma-separated; short and long ones by default.")
+    ] = None,
+    max_length: Annotated[
+        int | None, typer.Option(min=0, help="End of the sweep over L from 16; 0 for no sweep.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="float32, bfloat16 or float16; bfloat16 on a GPU.")
+    ] = None,
+    n_state: Annotated[int, typer.Option(min=1, max=256, help="N of the selective scan.")] = 16,
+    forward_only: Annotated[bool, typer.Option("--forward-only", help="No gradients.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer lengths and repeats.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for JSON and plots.")] = Path("out/kernels"),
+):
+    """Selective scans: our backends, peers, attention, and what the hardware allows.
+
+    mamba_ssm (on a GPU) and mambapy (on a CPU) take part where they can be imported.
+    """
+    import torch
+    from _benchmark.comparison import BOTH, FORWARD, Settings
+    from _benchmark.floors import measure_rates
+    from _benchmark.kernels import run_kernels
+    from _benchmark.plan import DEFAULTS, make_plan
+    from _benchmark.timing import make_clock
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = dtype or DEFAULTS[device].dtype
+    if dtype not in ("float32", "bfloat16", "float16"):
+        raise ValueError(f"--dtype is {dtype!r}, expected float32, bfloat16 or float16.")
+    plan = make_plan(device, shapes, max_length, quick)
+    out.mkdir(parents=True, exist_ok=True)
+    clock = make_clock(device)
+    settings = Settings(
+        device,
+        getattr(torch, dtype),
+        n_state,
+        clock,
+        measure_rates(device, clock),
+        budget_ms=50 if quick else 300,
+    )
+    run_kernels(plan, settings, [FORWARD] if forward_only else [FORWARD, BOTH], out)
+
+
+@app.command()
+def denoiser(
+    batches: Annotated[str, typer.Option(help="Comma-separated batch sizes.")] = "1,64",
+    tokens: Annotated[int | None, typer.Option(min=1, help="The model's most by default.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Model folder; the shipped one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+):
+    """One forward pass of the denoiser on each backend of its scans, eager and as a CUDA graph."""
+    import torch
+    from _benchmark.denoiser import time_denoiser
+    from _benchmark.timing import describe_machine
+    from rich.console import Console
+    from rich.table import Table
+
+    from motionmamba.models import MotionMambaDenoiser
+    from motionmamba.pipeline import EMBEDDED_MODEL
+
+    if not all(size.isdecimal() and int(size) for size in batches.split(",")):
+        raise ValueError(f"--batches is {batches!r}, expected sizes as in 1,64.")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = MotionMambaDenoiser.from_pretrained(model or EMBEDDED_MODEL, subfolder="denoiser")
+    network.eval().to(device)
+    tokens = tokens or network.config.max_tokens
+    rows = [row for size in batches.split(",") for row in time_denoiser(network, int(size), tokens)]
+    machine = describe_machine(device)
+    table = Table(
+        "batch", "backend", "mode", "ms", "spread", title=f"{tokens} tokens, {machine['name']}"
+    )
+    for row in rows:
+        spread = f"{row['low_ms']:.3g} to {row['high_ms']:.3g}"
+        values = (str(row["batch"]), row["backend"], row["mode"], f"{row['median_ms']:.3f}", spread)
+        table.add_row(*values)
+    Console().print(table)
+    if out:
+        content = {"machine": machine, "tokens": tokens, "results": rows}
+        out.write_text(json.dumps(content, indent=2) + "\n")
+
+
 def _time(pipeline, steps: int, seconds: float, batch: int) -> float:
     import torch
 

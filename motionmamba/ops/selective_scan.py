@@ -18,6 +18,8 @@ from motionmamba.ops.selective_scan_torch import selective_scan_torch
 
 DISCRETIZATIONS = ("mamba", "zoh")
 TRITON_MAX_STATE = 256
+# one bit for each
+TRITON_MAX_MIXED = 62
 
 
 def selective_scan(
@@ -177,7 +179,8 @@ def _scan(
         raise ValueError(f"discretization is {discretization!r}, expected 'mamba' or 'zoh'.")
     u, delta, A, B, C, *others = tensors
     B, C = (m.unsqueeze(1) if m.ndim == 3 else m for m in (B, C))
-    return _backend(backend, u, A)(
+    reverse = per_group("reverse", reverse, B.shape[1])
+    return _backend(backend, u, A, reverse)(
         u,
         delta,
         A,
@@ -186,15 +189,17 @@ def _scan(
         *others,
         lengths,
         delta_softplus=delta_softplus,
-        reverse=per_group("reverse", reverse, B.shape[1]),
+        reverse=reverse,
         zoh=discretization == "zoh",
     )
 
 
-def _backend(backend: str, u: Tensor, A: Tensor):
+def _backend(backend: str, u: Tensor, A: Tensor, reverse: tuple[bool, ...]):
     obstacle = None
     if A.shape[1] > TRITON_MAX_STATE:
         obstacle = f"takes at most {TRITON_MAX_STATE} states, not {A.shape[1]}"
+    elif len(reverse) > TRITON_MAX_MIXED and any(reverse) and not all(reverse):
+        obstacle = f"mixes the directions of at most {TRITON_MAX_MIXED} groups, not {len(reverse)}"
     name = choose_backend(backend, u, obstacle)
     if name == "reference":
         return selective_scan_reference

@@ -9,7 +9,6 @@ The backward pass computes all states again, so that the forward pass saves none
 Nothing is summed by atomics: the gradients are reproducible.
 """
 
-import os
 from functools import cache
 
 import torch
@@ -17,7 +16,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from triton.language.extra import libdevice
+
+from motionmamba.ops.triton_math import LN_2, LOG2_E, sigmoid, softplus, softplus_slope
 
 # Measured on one H100, as are the conditions that choose between them.
 # Programs that each of a GPU's multiprocessors runs at once.
@@ -33,9 +33,6 @@ TILE = 512
 # The backward pass keeps the states of CHUNK steps in registers, and the state at every STASH-th
 # step in the memory where gradients will be; a stash of N rows of states needs as many steps.
 CHUNK, STASH = 4, 16
-LOG2_E = tl.constexpr(1.4426950408889634)
-LN_2 = tl.constexpr(0.6931471805599453)
-INTERPRETED = tl.constexpr(os.environ.get("TRITON_INTERPRET") == "1")
 
 
 def selective_scan_triton(
@@ -85,7 +82,8 @@ class _Scan(torch.autograd.Function):
 
 
 def _bits(flags: tuple[bool, ...]) -> int:
-    return sum(flag << i for i, flag in enumerate(flags))
+    # -1 has all bits set, however many groups there are
+    return -1 if all(flags) else sum(flag << i for i, flag in enumerate(flags))
 
 
 def _with_last(x: Tensor | None, dim: int) -> Tensor | None:
@@ -323,24 +321,6 @@ def _direction(reverse, group, lengths, batch, length):
 
 
 @triton.jit
-def _softplus(x):
-    exp = tl.exp2(x * LOG2_E)
-    # log(1 + exp) would lose the low digits of a small exp
-    series = exp * (1 - exp * (1 / 2 - exp * (1 / 3 - exp / 4)))
-    if INTERPRETED:
-        log = tl.log2(1 + exp)
-    else:
-        # one instruction instead of thirty
-        log = libdevice.fast_log2f(1 + exp)
-    return tl.where(x > 20, x, tl.where(exp < 1 / 64, series, log * LN_2))
-
-
-@triton.jit
-def _sigmoid(x):
-    return 1 / (1 + tl.exp2(-x * LOG2_E))
-
-
-@triton.jit
 def _load(pointers, mask):
     return tl.load(pointers, mask=mask, other=0).to(tl.float32)
 
@@ -371,7 +351,7 @@ def _rate(A, d, in_d, N, BLOCK_D: tl.constexpr, BLOCK_N: tl.constexpr):
 def _step_size(raw, shift, valid, SOFTPLUS: tl.constexpr):
     dt = raw.to(tl.float32) + shift
     if SOFTPLUS:
-        dt = _softplus(dt)
+        dt = softplus(dt)
     return tl.where(valid, dt, 0.0)
 
 
@@ -503,7 +483,7 @@ def _forward_kernel(
                 y = tl.sum(c.to(tl.float32)[:, None] * state, 0) + skip * x.to(tl.float32)
                 if z is not None:
                     gate = gate.to(tl.float32)
-                    y *= gate * _sigmoid(gate)
+                    y *= gate * sigmoid(gate)
                 inside = in_d & (step + i < end)
                 tl.store(out + i * out_t, y.to(out.dtype.element_ty), mask=inside)
         B += AHEAD * B_t
@@ -607,7 +587,7 @@ def _grad_ends_kernel(
             gy = gy.to(tl.float32)
             if z is not None:
                 gate = gate.to(tl.float32)
-                gy *= gate * _sigmoid(gate)
+                gy *= gate * sigmoid(gate)
             grad += c.to(tl.float32)[:, None] * gy[None, :]
             grad *= tl.exp2(dt[None, :] * rate)
             total += dt
@@ -831,11 +811,11 @@ def _backward_kernel(
                     if z is not None:
                         y = tl.sum(c * after, 0) + skip * x
                         gate = gate.to(tl.float32)
-                        sigmoid = _sigmoid(gate)
-                        slope = sigmoid * (1 + gate * (1 - sigmoid))
+                        opening = sigmoid(gate)
+                        slope = opening * (1 + gate * (1 - opening))
                         gz = (grad_y * y * slope).to(grad_z.dtype.element_ty)
                         tl.store(grad_z + now * grad_z_t + d, gz, mask=in_d & inside)
-                        grad_y *= gate * sigmoid
+                        grad_y *= gate * opening
 
                     grad += c * grad_y[None, :]
                     gc = tl.sum(after * grad_y[None, :], 1)
@@ -858,7 +838,7 @@ def _backward_kernel(
                         gdt += total * x
                     sum_A += grad_exponent * dt[None, :]
                     if SOFTPLUS:
-                        gdt *= _softplus_slope(dt)
+                        gdt *= softplus_slope(dt)
                     else:
                         gdt = tl.where(valid, gdt, 0.0)
                     gx += skip * grad_y
@@ -922,10 +902,3 @@ def _unstash(high, low, mask):
         lower = tl.load(low.to(half, bitcast=True), mask=mask, other=0).to(tl.int32)
         bits = (upper << 16) | (lower & 0xFFFF)
     return bits.to(tl.float32, bitcast=True)
-
-
-@triton.jit
-def _softplus_slope(dt):
-    """The derivative of softplus where its value is dt: 1 - exp(-dt)."""
-    series = dt * (1 - dt * (1 / 2 - dt * (1 / 6 - dt / 24)))
-    return tl.where(dt < 1 / 16, series, 1 - tl.exp2(-dt * LOG2_E))

@@ -11,13 +11,14 @@ import triton.language as tl
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from motionmamba.ops.triton_math import LOG2_E, softplus
+
 # where a program would sum the gradients of B and C over all heads of a group, and there are
 # fewer programs than this, the heads are split
 SUMMING_PROGRAMS = 256
 # elements of a state that a program hands on, and chunks whose loads are under way at once
 HANDED_ON, LOADS = 256, 8
 MAX_CHUNK = 64
-LOG2_E = tl.constexpr(1.4426950408889634)
 # sums of exponents that are multiples of 1 / 16 and not below FLOOR at each step are exact in
 # float32, and exp2(FLOOR) is zero
 FLOOR = tl.constexpr(-1024.0)
@@ -200,14 +201,6 @@ def _store(x, value, rows, row_stride, columns, column_stride, in_rows, in_colum
 
 
 @triton.jit
-def _softplus(x):
-    exp = tl.exp(x)
-    # log(1 + exp) would lose the low digits of a small exp
-    series = exp * (1 - exp * (1 / 2 - exp * (1 / 3 - exp / 4)))
-    return tl.where(x > 20, x, tl.where(exp < 1 / 64, series, tl.log(1 + exp)))
-
-
-@triton.jit
 def _dot(a, b):
     return tl.dot(a, b, input_precision="tf32x3")
 
@@ -239,7 +232,7 @@ def _step_sizes(dt, A, bias, head, counts, SOFTPLUS: tl.constexpr):
         raw += tl.load(bias + head).to(tl.float32)
     size = raw
     if SOFTPLUS:
-        size = _softplus(raw)
+        size = softplus(raw)
     size = tl.where(counts, size, 0.0)
     exponent = tl.maximum(size * (tl.load(A + head).to(tl.float32) * LOG2_E), FLOOR)
     # differences of sums of the exponents themselves would lose the steps after a large one

@@ -110,6 +110,21 @@ def test_segments_side_by_side_match_reference(many_segments, reverse):
 
 
 @needs_kernels
+@pytest.mark.parametrize("reverse", [True, [False] * 69 + [True]])
+def test_many_groups(reverse):
+    x = make_inputs(1, 70, 3, 2, 70, torch.float32, device=DEVICE)
+    options = dict(delta_softplus=True, reverse=reverse)
+    expected = selective_scan(**x, **options, backend="reference")
+    if reverse is True:
+        actual = selective_scan(**x, **options, backend="triton")
+        torch.testing.assert_close(actual, expected)
+    else:
+        torch.testing.assert_close(selective_scan(**x, **options), expected)
+        with pytest.raises(ValueError, match="62 groups"):
+            selective_scan(**x, **options, backend="triton")
+
+
+@needs_kernels
 def test_several_blocks_of_a_program_match_reference(several_blocks):
     assert_matches_reference((2, 12, 21, 16, 1))
 

@@ -1,35 +1,21 @@
-"""The Triton convolution against the reference: on a GPU, or else in Triton's interpreter.
-
-Triton reads TRITON_INTERPRET when it is imported, so the interpreter runs in a process of its own.
-"""
-
-import os
-import subprocess
-import sys
+"""The Triton convolution against the reference: on a GPU, or else in Triton's interpreter."""
 
 import pytest
 import torch
 from test_causal_conv1d import SHAPES, assert_matches_reference, make_inputs
+from triton_device import DEVICE, needs_interpreter, needs_kernels, run_in_interpreter
 
 from motionmamba.ops import causal_conv1d
 
 pytest.importorskip("triton")
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETED else "cpu"
-needs_kernels = pytest.mark.skipif(
-    DEVICE == "cpu" and not INTERPRETED, reason="runs inside test_in_interpreter"
-)
 # the interpreter takes seconds for what a GPU does at once
 FEW_SHAPES = SHAPES if DEVICE == "cuda" else SHAPES[1:4]
 
 
-@pytest.mark.skipif(DEVICE == "cuda" or INTERPRETED, reason="the kernels are tested directly")
+@needs_interpreter
 def test_in_interpreter():
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
+    run_in_interpreter(__file__)
 
 
 @needs_kernels

@@ -1,26 +1,14 @@
-"""The Triton selective scan against the reference: on a GPU, or else in Triton's interpreter.
-
-Triton reads TRITON_INTERPRET when it is imported, so the interpreter runs in a process of its own.
-"""
-
-import os
-import subprocess
-import sys
+"""The Triton selective scan against the reference: on a GPU, or else in Triton's interpreter."""
 
 import pytest
 import torch
 from scan_inputs import make_inputs
+from triton_device import DEVICE, needs_gpu, needs_interpreter, needs_kernels, run_in_interpreter
 
 from motionmamba.ops import selective_scan
 
 triton = pytest.importorskip("triton")
 
-INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
-DEVICE = "cuda" if torch.cuda.is_available() and not INTERPRETED else "cpu"
-needs_kernels = pytest.mark.skipif(
-    DEVICE == "cpu" and not INTERPRETED, reason="runs inside test_in_interpreter"
-)
-needs_gpu = pytest.mark.skipif(DEVICE == "cpu", reason="needs a GPU")
 
 # (B, D, L, N, G): padded N and channels, one step, whole and broken stretches of time
 SHAPES = [(1, 3, 1, 5, 1), (2, 12, 9, 4, 3), (1, 5, 3, 16, 1), (1, 10, 21, 3, 5)]
@@ -29,12 +17,9 @@ if DEVICE == "cuda":
     SHAPES += [(1, 50, 77, 8, 5), (2, 24, 200, 33, 1), (1, 40, 77, 64, 2), (1, 24, 5000, 16, 1)]
 
 
-@pytest.mark.skipif(DEVICE == "cuda" or INTERPRETED, reason="the kernels are tested directly")
+@needs_interpreter
 def test_in_interpreter():
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout + result.stderr
+    run_in_interpreter(__file__)
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ AHEAD_ALONE, AHEAD_LONG, AHEAD_SHORT, SHORT = 8, 4, 2, 384
 # Time is cut into segments of at least MIN_SEGMENT steps, and into as many as make SPREAD times
 # the programs that run at once, where whole sequences make less than a quarter of those.
 MIN_SEGMENT, SPREAD = 64, 2
+# Offsets within a segment have 32 bits: longer ones are cut even where programs abound.
+MAX_SEGMENT = 2**15
 # States of one program, 16 in each thread.
 TILE = 512
 # The backward pass keeps the states of CHUNK steps in registers, and the state at every STASH-th
@@ -65,7 +67,9 @@ class _Scan(torch.autograd.Function):
     ):
         u, delta, z = (_with_last(x, 1) for x in (u, delta, z))
         B, C = _with_last(B, 2), _with_last(C, 2)
-        A, D, delta_bias = (_with_last(x, -1) for x in (A, D, delta_bias))
+        A, D, delta_bias, lengths = (
+            None if x is None else x.contiguous() for x in (A, D, delta_bias, lengths)
+        )
         initial = None if initial is None else _with_last(initial.float(), 1)
         saved = u, delta, A, B, C, D, z, delta_bias, initial, lengths
         out, state, starts = _forward(*saved, softplus, reverse, zoh)
@@ -265,9 +269,11 @@ def _tile(size: int, N: int) -> tuple[int, int]:
 def _segments(length: int, walkers: int, device: torch.device) -> tuple[int, int]:
     """How many segments time is cut into, and how many steps each has; the last may be shorter."""
     at_once = WARPS * _multiprocessors(device)
-    if walkers * 4 > at_once or length < 2 * MIN_SEGMENT:
+    few = walkers * 4 <= at_once and length >= 2 * MIN_SEGMENT
+    if not few and length <= MAX_SEGMENT:
         return 1, length
-    count = min(_cdiv(length, MIN_SEGMENT), _cdiv(SPREAD * at_once, walkers))
+    wanted = _cdiv(SPREAD * at_once, walkers) if few else 1
+    count = max(min(_cdiv(length, MIN_SEGMENT), wanted), _cdiv(length, MAX_SEGMENT))
     size = _cdiv(_cdiv(length, count), STASH) * STASH
     return _cdiv(length, size), size
 

@@ -95,6 +95,23 @@ def test_segments_side_by_side_match_reference(many_segments, reverse):
 
 
 @needs_kernels
+def test_sequences_too_long_for_one_segment_match_reference(monkeypatch):
+    monkeypatch.setattr("motionmamba.ops.selective_scan_triton.MAX_SEGMENT", 16)
+    assert_matches_reference((1, 5, 37, 3, 1))
+
+
+@needs_kernels
+def test_weights_and_lengths_of_any_strides():
+    x = make_inputs(2, 6, 9, 4, 1, torch.float32, device=DEVICE)
+    lengths = torch.tensor([[9, 0], [5, 0]], device=DEVICE)[:, 0]
+    for A in (x["A"][:1].expand(6, 4), x["A"].repeat(1, 2)[:, :4], x["A"].T.contiguous().T):
+        options = x | dict(A=A, lengths=lengths, delta_softplus=True)
+        expected = selective_scan(**options, backend="reference")
+        actual = selective_scan(**options, backend="triton")
+        torch.testing.assert_close(actual, expected)
+
+
+@needs_kernels
 @pytest.mark.parametrize("reverse", [True, [False] * 69 + [True]])
 def test_many_groups(reverse):
     x = make_inputs(1, 70, 3, 2, 70, torch.float32, device=DEVICE)

@@ -6,7 +6,13 @@ from functools import partial
 from torch import Tensor
 
 from motionmamba.ops.backends import choose_backend
-from motionmamba.ops.checks import check_floating, check_same_device, check_shapes, per_group
+from motionmamba.ops.checks import (
+    check_floating,
+    check_lengths,
+    check_same_device,
+    check_shapes,
+    per_group,
+)
 from motionmamba.ops.ssd_reference import ssd_reference
 from motionmamba.ops.ssd_torch import ssd_torch
 
@@ -101,10 +107,8 @@ def _check(x, dt, A, B, C, D, z, dt_bias, initial_state, lengths, chunk_size) ->
         z=(z, x.shape),
         dt_bias=(dt_bias, (heads,)),
         initial_state=(initial_state, (batch, heads, width, N)),
-        lengths=(lengths, (batch,)),
     )
-    if lengths is not None and (lengths.is_floating_point() or lengths.is_complex()):
-        raise TypeError(f"lengths are {lengths.dtype}, expected integers.")
+    check_lengths(lengths, batch)
     if not isinstance(chunk_size, int) or chunk_size < 16 or chunk_size & (chunk_size - 1):
         raise ValueError(f"chunk_size is {chunk_size!r}, expected a power of two from 16 up.")
 

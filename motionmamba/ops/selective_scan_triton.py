@@ -320,7 +320,8 @@ def _place(walker, size, groups, batches, BLOCK_D: tl.constexpr):
 def _direction(reverse, group, lengths, batch, length):
     """Where step 0 lies, what a step adds to the time, and the first and last + 1 valid step."""
     valid = length if lengths is None else tl.load(lengths + batch).to(tl.int32)
-    backwards = (reverse >> group) & 1
+    # A number of 32 bits cannot be shifted by 32 or more; -1 stands for all groups, however many.
+    backwards = ((tl.cast(reverse, tl.int64) >> tl.minimum(group, 62)) & 1).to(tl.int32)
     origin = (backwards * (length - 1)).to(tl.int64)
     first = backwards * (length - valid)
     return origin, 1 - 2 * backwards, first, first + valid

@@ -106,7 +106,9 @@ def render(
     motion: Annotated[Path, typer.Argument(help="Joints (T, 22, 3) as .npy, metres, Y up.")],
     out: Out = Path("motion.mp4"),
     prompt: Annotated[str, typer.Option(help="Caption of the picture.")] = "",
-    fps: Annotated[float, typer.Option(help="Frames per second of the joints.")] = 20.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; HumanML3D's or KIT-ML's by default.")
+    ] = None,
 ):
     """Render the joints in a file as a video, a gif or a strip of poses."""
     from motionmamba.motion.motion import Motion, check_output
@@ -120,7 +122,9 @@ def render(
 def convert(
     motion: Annotated[Path, typer.Argument(help="Joints (T, 22, 3) as .npy, metres, Y up.")],
     to: Annotated[Path, typer.Option(help="Where to write: .bvh .npy .mp4 .gif .png")],
-    fps: Annotated[float, typer.Option(help="Frames per second of the joints.")] = 20.0,
+    fps: Annotated[
+        float | None, typer.Option(help="Frames per second; HumanML3D's or KIT-ML's by default.")
+    ] = None,
 ):
     """Convert the joints in a file to another format, such as .bvh for Blender."""
     from motionmamba.motion.motion import Motion, check_output

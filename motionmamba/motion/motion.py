@@ -9,18 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from motionmamba.motion.skeleton import HUMANML3D
+from motionmamba.motion.skeleton import SKELETONS, skeleton_of
 
-JOINTS_SHAPE = (HUMANML3D.num_joints, 3)
+JOINT_SHAPES = tuple((skeleton.num_joints, 3) for skeleton in SKELETONS)
+FEATURE_SHAPES = tuple((skeleton.num_features,) for skeleton in SKELETONS)
 
 
 class Motion:
-    """One motion of T frames on the HumanML3D skeleton, made from joints or from features.
+    """One motion of T frames, made from joints or from features.
+
+    It is on the skeleton of HumanML3D or, with 21 joints or 251 features, on that of KIT-ML.
 
     Args:
-        joints: (T, 22, 3) metres, Y up.
-        features: (T, 263) HumanML3D layout, not normalised.
-        fps: frames per second.
+        joints: (T, 22, 3) or (T, 21, 3) metres, Y up.
+        features: (T, 263) or (T, 251), not normalised.
+        fps: frames per second; those of the data set, 20 or 12.5, by default.
         prompt: the text that the motion shows.
 
     Raises:
@@ -32,34 +35,40 @@ class Motion:
         self,
         joints: np.ndarray | None = None,
         features: np.ndarray | None = None,
-        fps: float = HUMANML3D.fps,
+        fps: float | None = None,
         prompt: str = "",
     ):
         if (joints is None) == (features is None):
             raise ValueError("Motion takes either joints or features; pass exactly one of them.")
-        if not fps > 0:
+        if fps is not None and not fps > 0:
             raise ValueError(f"fps is {fps}, expected frames per second; pass a positive number.")
         if joints is not None:
-            self.joints = _as_frames("joints", joints, JOINTS_SHAPE)
+            values = self.joints = _as_frames("joints", joints, JOINT_SHAPES)
         else:
-            self.features = _as_frames("features", features, (HUMANML3D.num_features,))
-        self.fps = float(fps)
+            values = self.features = _as_frames("features", features, FEATURE_SHAPES)
+        self.skeleton = skeleton_of(values.shape[1])
+        self.fps = float(fps or self.skeleton.fps)
         self.prompt = prompt
 
     @cached_property
     def joints(self) -> np.ndarray:
-        """Joint positions (T, 22, 3) float32, metres, Y up; Z forward at frame 0 if generated."""
+        """Joint positions (T, J, 3) float32, metres, Y up; Z forward at frame 0 if generated."""
         from motionmamba.motion.features import features_to_joints
 
-        return features_to_joints(self.features)
+        return features_to_joints(self.features, self.skeleton.name) * self.skeleton.unit
 
     @cached_property
     def features(self) -> np.ndarray:
-        """HumanML3D features (T, 263) float32, not normalised, on the uniform skeleton."""
+        """Features (T, F) float32, not normalised, in units of the data set.
+
+        On its uniform skeleton, which KIT-ML's joints must have already.
+        """
         from motionmamba.motion.features import joints_to_features
 
         # Features lie between frames, so a standing last step makes T of them.
-        return joints_to_features(np.concatenate([self.joints, self.joints[-1:]]))
+        joints = np.concatenate([self.joints, self.joints[-1:]]) / self.skeleton.unit
+        retarget = self.skeleton.bone_lengths is not None
+        return joints_to_features(joints, retarget, self.skeleton.name)
 
     @property
     def seconds(self) -> float:
@@ -81,8 +90,8 @@ class Motion:
         _WRITERS[path.suffix.lower()](self, path)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, fps: float = HUMANML3D.fps, prompt: str = "") -> Motion:
-        """Read joints (T, 22, 3) from a .npy file.
+    def load(cls, path: str | os.PathLike, fps: float | None = None, prompt: str = "") -> Motion:
+        """Read joints (T, 22, 3) or (T, 21, 3) from a .npy file, metres, Y up.
 
         Raises:
             FileNotFoundError: when there is no such file.
@@ -95,7 +104,7 @@ class Motion:
             raise ValueError(_not_joints(path, "not a NumPy array")) from error
         if not isinstance(joints, np.ndarray):
             raise ValueError(_not_joints(path, "an archive of arrays"))
-        if joints.ndim != 3 or joints.shape[1:] != JOINTS_SHAPE or joints.dtype.kind not in "fiu":
+        if joints.shape[1:] not in JOINT_SHAPES or joints.dtype.kind not in "fiu":
             raise ValueError(_not_joints(path, f"{joints.dtype} of shape {joints.shape}"))
         return cls(joints=joints, fps=fps, prompt=prompt)
 
@@ -122,12 +131,12 @@ def check_output(path: str | os.PathLike) -> Path:
     return path
 
 
-def _as_frames(name: str, values: np.ndarray, frame_shape: tuple[int, ...]) -> np.ndarray:
+def _as_frames(name: str, values: np.ndarray, shapes: tuple[tuple[int, ...], ...]) -> np.ndarray:
     values = np.array(values, dtype=np.float32, order="C")
-    if values.shape[1:] != frame_shape or len(values) == 0:
-        expected = ", ".join(map(str, frame_shape))
+    if values.shape[1:] not in shapes or len(values) == 0:
+        expected = " or ".join(f"(T, {', '.join(map(str, shape))})" for shape in shapes)
         raise ValueError(
-            f"Motion {name} have shape {values.shape}, expected (T, {expected}) with T >= 1; "
+            f"Motion {name} have shape {values.shape}, expected {expected} with T >= 1; "
             "pass one motion at a time."
         )
     if not np.isfinite(values).all():
@@ -140,7 +149,7 @@ def _as_frames(name: str, values: np.ndarray, frame_shape: tuple[int, ...]) -> n
 
 def _not_joints(path: str | os.PathLike, found: str) -> str:
     return (
-        f"{path} is {found}, expected joints of shape (T, 22, 3); "
+        f"{path} is {found}, expected joints of shape (T, 22, 3) or (T, 21, 3); "
         "pass a .npy file written by Motion.save or numpy.save."
     )
 

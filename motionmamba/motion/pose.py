@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from motionmamba.motion.skeleton import DOWN, HUMANML3D, LEFT, RIGHT, ROOT, UP
+from motionmamba.motion.skeleton import DOWN, HUMANML3D, LEFT, RIGHT, ROOT, UP, humanml3d_joints
 
 PARENTS = HUMANML3D.parents
 
@@ -63,6 +63,8 @@ class Pose:
 def fit_pose(joints: np.ndarray) -> Pose:
     """Rest skeleton and rotations of joints (T, 22, 3), T >= 1, metres, Y up, of any body.
 
+    KIT-ML's (T, 21, 3) are taken for the places of those 22 on them.
+
     Bones take their median length. Pelvis and spine3 turn by the least squares of Kabsch (1976)
     on their three children; other joints swing the shortest way; hips and shoulders also twist to
     the plane in which knee and elbow bend; head, wrists and feet, whose turning joints do not
@@ -71,7 +73,7 @@ def fit_pose(joints: np.ndarray) -> Pose:
 
     Raises ValueError for another shape.
     """
-    joints = np.asarray(joints, dtype=np.float64)
+    joints = humanml3d_joints(np.asarray(joints, dtype=np.float64))
     if joints.shape[1:] != _REST.shape or len(joints) == 0:
         raise ValueError(
             f"Joints have shape {joints.shape}, expected (T, 22, 3) with T >= 1; "

@@ -27,8 +27,8 @@ class Skeleton:
     bone_directions are the unit rest directions from each parent, bone_lengths (None where not
     public) the target lengths in metres of HumanML3D's uniform skeleton. feet are the left, then
     the right (ankle, toe); face_joints the right and left hip, right and left shoulder; leg the
-    two joints whose bones make the leg length. contact_threshold is a squared displacement per
-    frame, in squared units of the data.
+    two joints whose bones make the leg length. unit is that of the data set in metres, and
+    contact_threshold a squared displacement per frame, in squared units.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Skeleton:
     feet: tuple[tuple[int, int], tuple[int, int]]
     face_joints: tuple[int, int, int, int]
     leg: tuple[int, int]
+    unit: float
     contact_threshold: float
 
     @property
@@ -111,6 +112,7 @@ HUMANML3D = Skeleton(
     feet=((7, 10), (8, 11)),
     face_joints=(2, 1, 17, 16),
     leg=(5, 8),
+    unit=1.0,
     contact_threshold=0.002,
 )
 
@@ -141,18 +143,53 @@ KIT = Skeleton(
     feet=((19, 20), (14, 15)),
     face_joints=(11, 16, 5, 8),
     leg=(17, 18),
+    unit=0.001,
     contact_threshold=0.05,
 )
 
-_SKELETONS = {skeleton.name: skeleton for skeleton in (HUMANML3D, KIT)}
+SKELETONS = (HUMANML3D, KIT)
+# Where HumanML3D's joints are on a KIT body: a joint, or so far from the first to the second.
+_HUMANML3D_ON_KIT: tuple[tuple[str, str, float] | tuple[str], ...] = (
+    *(("root",), ("left_hip",), ("right_hip",), ("pelvis",), ("left_knee",), ("right_knee",)),
+    *(("pelvis", "thorax", 0.5), ("left_ankle",), ("right_ankle",), ("thorax",)),
+    *(("left_midfoot",), ("right_midfoot",), ("lower_neck",)),
+    *(("lower_neck", "left_shoulder", 0.4), ("lower_neck", "right_shoulder", 0.4)),
+    *(("upper_neck",), ("left_shoulder",), ("right_shoulder",)),
+    *(("left_elbow",), ("right_elbow",), ("left_wrist",), ("right_wrist",)),
+)
 
 
 def get_skeleton(name: str) -> Skeleton:
     """The skeleton of a dataset, "humanml3d" or "kit"; ValueError for any other name."""
-    if name not in _SKELETONS:
-        known = " or ".join(map(repr, _SKELETONS))
-        raise ValueError(f"Unknown dataset {name!r}; pass {known}.")
-    return _SKELETONS[name]
+    for skeleton in SKELETONS:
+        if skeleton.name == name:
+            return skeleton
+    known = " or ".join(repr(skeleton.name) for skeleton in SKELETONS)
+    raise ValueError(f"Unknown dataset {name!r}; pass {known}.")
+
+
+def skeleton_of(count: int) -> Skeleton:
+    """The skeleton with that many joints, or that many features; ValueError where none has."""
+    for skeleton in SKELETONS:
+        if count in (skeleton.num_joints, skeleton.num_features):
+            return skeleton
+    known = " or ".join(f"{s.num_joints} and {s.num_features}" for s in SKELETONS)
+    raise ValueError(f"No skeleton has {count} joints or features; expected {known}.")
+
+
+def humanml3d_joints(joints: np.ndarray) -> np.ndarray:
+    """HumanML3D's joints (T, 22, 3) of a KIT body (T, 21, 3), for pictures and other software.
+
+    Joints of any other shape are given back as they are.
+    """
+    if joints.shape[1:] != (KIT.num_joints, 3):
+        return joints
+    weights = np.zeros((HUMANML3D.num_joints, KIT.num_joints))
+    for row, (first, *rest) in zip(weights, _HUMANML3D_ON_KIT, strict=True):
+        second, share = rest or (first, 0.0)
+        row[KIT.joint_names.index(first)] += 1 - share
+        row[KIT.joint_names.index(second)] += share
+    return weights @ joints
 
 
 def mirror_joints(joints: Joints, skeleton: Skeleton = HUMANML3D) -> Joints:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from motionmamba.data.procedural import make_motion
+from motionmamba.data.sources.procedural import make_motion
 from motionmamba.motion import HUMANML3D, Motion
 from motionmamba.motion.bvh import read_bvh
 from motionmamba.motion.export import write_bvh

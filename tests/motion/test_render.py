@@ -294,7 +294,7 @@ def test_radii_follow_the_body_size():
     ("motions", "words"),
     [
         ([], "at least one"),
-        ([Motion(standing()[:, :21])], r"\(1, 21, 3\)"),
+        ([Motion(standing()[:, :20])], r"\(1, 20, 3\)"),
         ([Motion(np.zeros((0, 22, 3)))], r"\(0, 22, 3\)"),
         ([Motion(standing()), Motion(standing() * np.nan)], "Motion 2 .* not finite in 1 of 1"),
         ([Motion(standing(), fps=0)], "fps is 0"),

@@ -3,7 +3,12 @@ import pytest
 import torch
 
 from motionmamba.motion import HUMANML3D, KIT
-from motionmamba.motion.skeleton import get_skeleton, mirror_joints
+from motionmamba.motion.skeleton import (
+    get_skeleton,
+    humanml3d_joints,
+    mirror_joints,
+    skeleton_of,
+)
 
 BOTH = pytest.mark.parametrize("skeleton", [HUMANML3D, KIT], ids=lambda s: s.name)
 
@@ -70,3 +75,22 @@ def test_get_skeleton():
     assert get_skeleton("kit") is KIT
     with pytest.raises(ValueError, match="'humanml3d' or 'kit'"):
         get_skeleton("h36m")
+
+
+@BOTH
+def test_skeletons_are_known_by_their_sizes(skeleton):
+    assert skeleton_of(skeleton.num_joints) is skeleton_of(skeleton.num_features) is skeleton
+    with pytest.raises(ValueError, match="22 and 263 or 21 and 251"):
+        skeleton_of(24)
+
+
+def test_kit_bodies_keep_what_both_skeletons_have():
+    kit = np.random.default_rng(0).normal(size=(5, 21, 3))
+    joints = humanml3d_joints(kit)
+    assert joints.shape == (5, 22, 3)
+    for name in ("left_hip", "right_knee", "left_ankle", "right_shoulder", "left_wrist"):
+        place = joints[:, HUMANML3D.joint_names.index(name)]
+        np.testing.assert_array_equal(place, kit[:, KIT.joint_names.index(name)])
+    mirrored = humanml3d_joints(mirror_joints(kit, KIT))
+    np.testing.assert_allclose(mirrored, mirror_joints(joints), atol=1e-12)
+    assert humanml3d_joints(joints) is joints

@@ -13,6 +13,8 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image, ImageDraw
 
+from motionmamba.motion.skeleton import humanml3d_joints
+
 from .panel import Clip, Lettering, Panel, make_panels
 from .raster import BACKGROUND
 
@@ -39,11 +41,12 @@ def render_video(
 ) -> Path:
     """Film of motions side by side, up to four in a row, all seen from the same distance.
 
-    A motion is anything with `joints` (T, 22, 3) in metres, Y up, `fps` and `prompt`; the shorter
-    ones hold their last frame. The suffix of `path` chooses H.264 (.mp4), VP9 (.webm) or .gif.
-    `size` (width, height) of one panel in pixels is rounded up to even numbers; None: 720 x 540,
-    or 560 x 640 for several. `fps` of the film; None: that of the first motion. `progress(done,
-    total)` is called after each frame. The file appears only once it is complete.
+    A motion is anything with `joints` (T, 22, 3), or KIT-ML's (T, 21, 3), in metres, Y up, `fps`
+    and `prompt`; the shorter ones hold their last frame. The suffix of `path` chooses H.264 (.mp4),
+    VP9 (.webm) or .gif. `size` (width, height) of one panel in pixels is rounded up to even
+    numbers; None: 720 x 540, or 560 x 640 for several. `fps` of the film; None: that of the first
+    motion. `progress(done, total)` is called after each frame. The file appears only once it is
+    complete.
 
     Raises ValueError for no motions, bad joints, another suffix or a path that cannot be written.
     """
@@ -204,7 +207,7 @@ def _clips(motions: Sequence) -> list[Clip]:
 
 
 def _clip(motion, number: int) -> Clip:
-    joints = np.asarray(motion.joints, np.float64)
+    joints = humanml3d_joints(np.asarray(motion.joints, np.float64))
     if joints.ndim != 3 or joints.shape[1:] != (22, 3) or not len(joints):
         raise ValueError(
             f"Motion {number} has joints of shape {joints.shape}; give (T, 22, 3) with T of 1 or "

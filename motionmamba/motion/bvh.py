@@ -20,7 +20,7 @@ class BvhError(ValueError):
 
 @dataclass(frozen=True)
 class Bvh:
-    """One BVH take with J joints (end sites are left out) and T frames.
+    """One BVH take with J joints (end sites only where asked for) and T frames.
 
     `offsets` (J, 3) and positions are in the file's own unit of length, `values` (T, sum of
     channels) in that unit and degrees; `channels` holds each joint's channel names in file order,
@@ -67,23 +67,29 @@ class Bvh:
         return positions.transpose(1, 0, 2).astype(np.float32)
 
 
-def read_bvh(path: str | Path) -> Bvh:
-    """Read a BVH file. Raises `BvhError` where its content is broken."""
+def read_bvh(path: str | Path, end_sites: bool = False) -> Bvh:
+    """Read a BVH file as `parse_bvh` does."""
     path = Path(path)
-    return parse_bvh(path.read_bytes(), path.name)
+    return parse_bvh(path.read_bytes(), path.name, end_sites)
 
 
-def parse_bvh(content: bytes, name: str) -> Bvh:
-    """Parse the bytes of a BVH file; `name` is what errors call it. Raises `BvhError`."""
+def parse_bvh(content: bytes, name: str, end_sites: bool = False) -> Bvh:
+    """Parse the bytes of a BVH file; `name` is what errors call it.
+
+    With `end_sites` the tips of last bones are joints too, "Toes End Site" that of "Toes".
+
+    Raises `BvhError` where the content is broken.
+    """
     motion = _MOTION.search(content)
     if motion is None:
         raise BvhError(f"{name} has no MOTION section; export it again as a complete BVH file.")
-    joints = _parse_hierarchy(content[: motion.start()].decode("utf-8", "replace"), name)
+    joints = _parse_hierarchy(content[: motion.start()].decode("utf-8-sig", "replace"), name)
+    joints = [joint for joint in joints if end_sites or not joint.is_end]
     channels = tuple(joint.channels for joint in joints)
     values, frame_time = _parse_motion(content[motion.end() :], sum(map(len, channels)), name)
     return Bvh(
         joint_names=tuple(joint.name for joint in joints),
-        parents=tuple(joint.parent for joint in joints),
+        parents=tuple(joints.index(joint.parent) if joint.parent else -1 for joint in joints),
         offsets=np.array([joint.offset for joint in joints]),
         channels=channels,
         values=values,
@@ -94,7 +100,8 @@ def parse_bvh(content: bytes, name: str) -> Bvh:
 @dataclass(eq=False)
 class _Joint:
     name: str
-    parent: int
+    parent: _Joint | None
+    is_end: bool
     offset: list[float] | None = None
     channels: tuple[str, ...] = ()
 
@@ -118,12 +125,14 @@ def _parse_tokens(tokens) -> list[_Joint]:
     while (token := next(tokens, None)) is not None:
         keyword = token.upper()
         if keyword in ("ROOT", "JOINT", "END"):
-            if stack and stack[-1] not in joints:
+            parent, is_end = stack[-1] if stack else None, keyword == "END"
+            joint_name = " ".join(iter(tokens.__next__, "{"))
+            if parent and parent.is_end:
                 raise ValueError("an end site has children")
-            parent = joints.index(stack[-1]) if stack else -1
-            stack.append(_Joint(" ".join(iter(tokens.__next__, "{")), parent))
-            if keyword != "END":
-                joints.append(stack[-1])
+            if is_end:
+                joint_name = f"{parent.name} End Site" if parent else ""
+            stack.append(_Joint(joint_name, parent, is_end))
+            joints.append(stack[-1])
         elif not stack:
             raise ValueError(f"{token!r} stands outside any joint")
         elif keyword == "OFFSET":
@@ -136,7 +145,7 @@ def _parse_tokens(tokens) -> list[_Joint]:
                 raise ValueError(f"joint {joint.name!r} has no finite OFFSET")
         else:
             raise ValueError(f"{token!r} is no BVH keyword")
-    if stack or not joints:
+    if stack or all(joint.is_end for joint in joints):
         raise ValueError("a joint is not closed" if stack else "it has no joint")
     return joints
 

@@ -155,3 +155,21 @@ def test_any_cut_of_a_file_is_an_error():
     for end in range(0, len(ARM) - 12, 7):
         with pytest.raises(BvhError):
             parse_bvh(ARM[:end].encode(), "cut.bvh")
+
+
+def test_end_sites_are_joints_where_asked_for():
+    bvh = parse_bvh(ARM.encode(), "arm.bvh", end_sites=True)
+    assert bvh.joint_names == ("Hips", "Arm", "Arm End Site", "Leg", "Foot", "Foot End Site")
+    assert bvh.parents == (-1, 0, 1, 0, 3, 4)
+    positions = bvh.positions()
+    np.testing.assert_array_equal(
+        positions[:, [0, 1, 3, 4]], parse_bvh(ARM.encode(), "arm.bvh").positions()
+    )
+    np.testing.assert_allclose(positions[0, [2, 5]], [[0, 105, 0], [1, 80, 5]], atol=1e-5)
+
+
+def test_a_byte_order_mark_is_passed_over():
+    marked = parse_bvh(b"\xef\xbb\xbf" + ARM.encode(), "arm.bvh")
+    assert marked.joint_names == ("Hips", "Arm", "Leg", "Foot")
+    with pytest.raises(BvhError, match="end site has children"):
+        parse_bvh(ARM.replace("OFFSET 0 5 0", "OFFSET 0 5 0 JOINT A {").encode(), "arm.bvh")

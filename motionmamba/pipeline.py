@@ -26,8 +26,10 @@ from motionmamba.models import (
     TemporalMotionVAE,
     TransformerDenoiser,
 )
+from motionmamba.models.captured import CapturedModel
 from motionmamba.models.text_encoder import MiniLMTextEncoder, OpenCLIPTextEncoder
 from motionmamba.motion.motion import Motion
+from motionmamba.motion.skeleton import skeleton_of
 
 # the classes that each part of a saved pipeline may have
 PARTS = {
@@ -43,7 +45,6 @@ PARTS = {
     "text_encoder": (MiniLMTextEncoder, OpenCLIPTextEncoder),
 }
 EMBEDDED_MODEL = Path(__file__).parent / "assets" / "bandai"
-FPS = 20.0
 MIN_FRAMES = 4
 
 
@@ -58,7 +59,8 @@ class MotionMambaPipeline(DiffusionPipeline):
     """Generates motion from text by latent diffusion with classifier-free guidance.
 
     Follows MLD (Chen et al. 2023) and Motion Mamba (Zhang et al. 2024): latents of a motion VAE
-    are denoised under a frozen text encoder's tokens, then decoded to HumanML3D features.
+    are denoised under a frozen text encoder's tokens, then decoded to features of HumanML3D or, if
+    the VAE has 251 of them, KIT-ML.
 
     Args:
         vae: `MotionVAE` or `TemporalMotionVAE`; holds the feature statistics.
@@ -86,6 +88,7 @@ class MotionMambaPipeline(DiffusionPipeline):
         self.register_to_config(
             guidance_scale=guidance_scale, num_inference_steps=num_inference_steps
         )
+        self._captured = CapturedModel(denoiser)
 
     @classmethod
     def from_pretrained(
@@ -113,9 +116,14 @@ class MotionMambaPipeline(DiffusionPipeline):
         return cls(**parts, **options)
 
     @property
+    def fps(self) -> float:
+        """Frames per second of the motions: 20, or 12.5 of a model trained on KIT-ML."""
+        return skeleton_of(self.vae.config.num_features).fps
+
+    @property
     def max_seconds(self) -> float:
         """The longest motion this model makes, in seconds."""
-        return self.vae.config.max_frames / FPS
+        return self.vae.config.max_frames / self.fps
 
     @torch.inference_mode()
     def __call__(
@@ -149,7 +157,7 @@ class MotionMambaPipeline(DiffusionPipeline):
         latents = self._denoise(prompts, lengths, steps, scale, generator, latents)
         features = self._decode(latents, lengths)
         motions = [
-            Motion(features=f[:n], fps=FPS, prompt=p)
+            Motion(features=f[:n], prompt=p)
             for f, n, p in zip(features, lengths.tolist(), prompts, strict=True)
         ]
         self.maybe_free_model_hooks()
@@ -173,12 +181,13 @@ class MotionMambaPipeline(DiffusionPipeline):
         return torch.tensor(counts, device=self._execution_device)
 
     def _frames_of(self, seconds: float) -> int:
-        if not (math.isfinite(seconds) and MIN_FRAMES / FPS <= seconds <= self.max_seconds):
+        shortest = MIN_FRAMES / self.fps
+        if not (math.isfinite(seconds) and shortest <= seconds <= self.max_seconds):
             raise ValueError(
-                f"seconds is {seconds:g}, this model makes motions of {MIN_FRAMES / FPS:g} to "
+                f"seconds is {seconds:g}, this model makes motions of {shortest:g} to "
                 f"{self.max_seconds:g} seconds; give a length in that range"
             )
-        return round(seconds * FPS)
+        return round(seconds * self.fps)
 
     def _denoise(self, prompts, lengths, steps, scale, generator, latents) -> torch.Tensor:
         device = self._execution_device
@@ -197,10 +206,12 @@ class MotionMambaPipeline(DiffusionPipeline):
         if guided:
             tokens = tokens.repeat(2)
         extra = _step_arguments(self.scheduler, generator)
+        if self._captured.model is not self.denoiser:
+            self._captured = CapturedModel(self.denoiser)
         for timestep in self.progress_bar(self.scheduler.timesteps):
             sample = torch.cat([latents] * 2) if guided else latents
             sample = self.scheduler.scale_model_input(sample, timestep)
-            output = self.denoiser(
+            output = self._captured(
                 sample,
                 timestep.expand(len(sample)),
                 encoder_hidden_states=states,

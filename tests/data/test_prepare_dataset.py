@@ -1,4 +1,5 @@
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,17 +27,29 @@ def test_bandai_from_a_folder(tmp_path):
     command = ("bandai", "--source", tmp_path / "takes", "--out", out, "--joined", 9)
     done = _run(*command)
     assert done.returncode == 0, done.stderr
-    assert "train" in done.stdout and "skipped 1" in done.stdout
+    assert "train" in done.stdout and "1 files or clips were dropped" in done.stdout
     dataset = MotionDataset.load(out)
-    assert 2 <= sum(c.joined for c in dataset.clips) <= 18
-    assert list(dataset.info["skipped"]) == ["dataset-2_walk_normal_001.bvh"]
-    assert "templated" in dataset.info["statement"]
+    assert any(clip.made.startswith("joined") for clip in dataset.clips)
+    assert list(dataset.info["dropped"]) == ["dataset-2_walk_normal_001.bvh"]
+    assert "templated" in dataset.info["sources"]["bandai"]["statement"]
+    assert (out / "report.md").is_file() and (out / "report.png").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["packed", "takes"]
 
     again = _run(*command)
     assert again.returncode == 2 and "--overwrite" in again.stderr
 
 
-@pytest.mark.parametrize("arguments", [("bandai", "--source", "nowhere"), ("bandai",), ("cmu",)])
+def test_bvh_with_a_guessed_map_prints_what_it_decided(tmp_path):
+    write_takes(tmp_path, 2)
+    options = ("--licence", "CC0", "--name-pattern", "dataset-2_{content}_{style}_{id}")
+    done = _run("bvh", "--source", tmp_path, "--out", tmp_path / "packed", *options)
+    assert done.returncode == 0, done.stderr
+    assert "unit: centimetres" in done.stdout and "left_hip: UpperLeg_L" in done.stdout
+    captions = set(MotionDataset.load(tmp_path / "packed").captions)
+    assert captions == {"normal raise up left hand", "normal raise up right hand"}
+
+
+@pytest.mark.parametrize("arguments", [("bandai", "--source", "nowhere"), ("bandai",), ("kinect",)])
 def test_bad_usage_is_one_line(tmp_path, arguments):
     done = _run(*arguments, *(("--out", tmp_path / "out") if len(arguments) > 1 else ()))
     assert done.returncode == 2
@@ -44,7 +57,22 @@ def test_bad_usage_is_one_line(tmp_path, arguments):
     assert not (tmp_path / "out").exists()
 
 
-def test_procedural(tmp_path):
-    done = _run("procedural", "--out", tmp_path / "toy", "--clips", 10)
+def test_procedural_checked_and_merged(tmp_path):
+    done = _run("procedural", "--out", tmp_path / "toy0", "--clips", 10)
     assert done.returncode == 0, done.stderr
-    assert len(MotionDataset.load(tmp_path / "toy").clips) == 20
+    assert len(MotionDataset.load(tmp_path / "toy0").clips) == 20
+    shutil.copytree(tmp_path / "toy0", tmp_path / "toy1")
+    done = _run("check", tmp_path / "toy0", "--json", tmp_path / "found.json")
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "found.json").is_file()
+
+    content = bytearray((tmp_path / "toy1" / "pose.npy").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "toy1" / "pose.npy").write_bytes(content)
+    done = _run("check", tmp_path / "toy1")
+    assert done.returncode == 1 and "pose.npy" in done.stdout
+    done = _run("check", tmp_path / "nowhere")
+    assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
+
+    same = _run("merge", tmp_path / "toy0", tmp_path / "toy0", "--out", tmp_path / "both")
+    assert same.returncode == 2 and "merge each set once" in same.stderr

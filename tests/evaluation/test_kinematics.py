@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from motionmamba.data.procedural import MAKERS, pose
+from motionmamba.data.sources.procedural import MAKERS, pose
 from motionmamba.evaluation.kinematics import (
     CHECKS,
     displacement,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from motionmamba.data.procedural import MAKERS, SIDED, make_motion, pose, procedural_samples
+from motionmamba.data.sources.procedural import MAKERS, SIDED, make_motion, pose, prepare_procedural
 from motionmamba.evaluation.kinematics import passes
 from motionmamba.motion.skeleton import HUMANML3D
 
@@ -55,13 +55,16 @@ def test_a_standing_foot_does_not_slide():
 
 
 def test_samples_are_mirrored_split_and_repeatable():
-    samples = procedural_samples(20, seed=3)
-    assert len(samples) == 40
+    samples = prepare_procedural(20, seed=3).samples
+    assert len(samples) == 20
     assert {s.split for s in samples} == {"train", "val", "test"}
-    for plain, mirrored in zip(samples[::2], samples[1::2], strict=True):
-        assert plain.take == mirrored.take and plain.split == mirrored.split
-        assert mirrored.mirrored and not plain.mirrored
-        assert plain.features.shape == mirrored.features.shape
-    again = procedural_samples(20, seed=3)
+    for sample in samples:
+        assert len(sample.captions) == len(sample.mirrored_captions) > 5
+        words, mirrored = (
+            {word for text in texts for word in text.split()}
+            for texts in (sample.captions, sample.mirrored_captions)
+        )
+        assert ("left" in words) <= ("right" in mirrored) or "both" in words
+    again = prepare_procedural(20, seed=3).samples
     assert [s.captions for s in again] == [s.captions for s in samples]
-    np.testing.assert_array_equal(again[7].features, samples[7].features)
+    np.testing.assert_array_equal(again[7].joints, samples[7].joints)

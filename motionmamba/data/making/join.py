@@ -1,8 +1,7 @@
 """Longer training clips: several takes of one style, each going on where the last one leaves off.
 
 Users ask for motions of several seconds and several actions; recordings of a raised hand or of a
-run last three seconds and show one. A seam is put where pose and movement agree best, and what
-difference is left dies away after it, in position and velocity (inertialization, Bollo, GDC 2018).
+run last three seconds and show one. A seam is put where pose and movement agree best.
 """
 
 from __future__ import annotations
@@ -10,25 +9,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from motionmamba.data.captions import Action
-from motionmamba.data.vocabulary import GAITS, STANDING
+from motionmamba.data.making.bones import FEET, bone_directions, place_feet, with_bones
+from motionmamba.data.making.footing import BLEND
+from motionmamba.data.making.transition import aligned, best_seam, connect, to_ground
+from motionmamba.data.text.captions import Action
+from motionmamba.data.text.vocabulary import GAITS, STANDING
+from motionmamba.motion.skeleton import HUMANML3D
 
-BLEND = 14  # frames over which the difference at a seam dies away
 SEARCH = 20  # frames at the end of one and the start of the other to look for a seam: a stride
 REST = 8  # the same around gestures, so that none is cut off
 CHOICES = 6  # takes tried for each next part; the best seam wins
 MAX_ERROR = 0.075  # metres a joint, root mean square, of pose and movement at a seam
 MAX_CHANGE = 0.26  # the same where a gait ends, begins or changes: a step is made up there
-STEP_HEIGHT, HIGHEST_STEP = 0.25, 0.1  # of such a step, over its length, and at most in metres
 MAX_SHIFT = 0.04  # metres between the feet of poses that pass for standing still
 ATTEMPTS = 40  # for each clip wanted, before giving up
 MIN_PART = 45  # frames of a gait within a sequence
-FEET, ARMS = (7, 8, 10, 11), (18, 19, 20, 21)
-HIPS, PELVIS = (1, 2), 0
+MIN_REST = 24  # frames of the last part when a clip is cut
+HIPS = (1, 2)
 SAME_STYLE = {"old": "elderly", "tired": "exhausted", "masculinity": "masculine"}
 
 
@@ -42,38 +44,69 @@ class Take:
 
 
 @dataclass
+class Made:
+    """A clip on its way to become samples, made of takes or a stretch of one.
+
+    `actions` are done one after the other, and `spans` tell when each run of equal ones begins and
+    ends in seconds, empty where there is one. With `arms` the legs do the first action while the
+    arms do that. `take` names the take, or the first of several, and `made` says how the clip was
+    made. Captions of a `paced` clip tell its pace.
+    """
+
+    name: str
+    take: str
+    split: str
+    joints: np.ndarray
+    actions: tuple[Action, ...]
+    arms: Action | None = None
+    spans: tuple[tuple[float, float], ...] = ()
+    made: str = ""
+    paced: bool = False
+
+
+@dataclass
 class _Part:
-    """A stretch of a take; seams may lie in its first `lead` and its last `tail` frames."""
+    """Frames of a take from `first` on; seams may lie in its first `lead` and last `tail` ones."""
 
     take: Take
     joints: np.ndarray
     lead: int
     tail: int
+    first: int = 0
 
 
-Joined = tuple[str, np.ndarray, tuple[Action, ...]]
+@dataclass
+class _Stretch:
+    """Frames of a take, and the frame of the clip in which they begin."""
+
+    take: Take
+    begin: int
+    first: int
+    last: int
 
 
 def join_takes(
     takes: Sequence[Take], count: int, max_frames: int, rng: np.random.Generator
-) -> Iterator[Joined]:
-    """Yields up to `count` joined clips: a name, joints (T, 22, 3), and what is done in turn."""
-    shelves = [s for s in _shelves(takes) if s.size > 1]
-    if not shelves:
+) -> Iterator[Made]:
+    """Yields up to `count` clips of at most `max_frames` frames, each of several takes.
+
+    The takes' joints are on HumanML3D's uniform skeleton, on the floor y = 0.
+    """
+    choices = [shelf for shelf in shelves(takes) if shelf.size > 1]
+    if not choices:
         return
-    styles = np.array([s.size for s in shelves], dtype=float)
+    sizes = np.array([shelf.size for shelf in choices], dtype=float)
     recipes, weights = zip(*RECIPES, strict=True)
     chosen = rng.choice(len(recipes), size=count, p=np.array(weights) / sum(weights))
     for number, recipe in enumerate(chosen):
         for _ in range(ATTEMPTS):
-            shelf = shelves[rng.choice(len(shelves), p=styles / styles.sum())]
+            shelf = choices[rng.choice(len(choices), p=sizes / sizes.sum())]
             if (clip := recipes[recipe](shelf, max_frames, rng)) is not None:
-                joints, actions, names = clip
-                yield f"joined_{number:05d}_{'+'.join(names)}", joints, actions
+                yield replace(clip, name=f"joined_{number:05d}_{clip.name}")
                 break
 
 
-class _Shelf:
+class Shelf:
     """The takes of one style by kind and side."""
 
     def __init__(self, style: str):
@@ -83,6 +116,10 @@ class _Shelf:
     @property
     def size(self) -> int:
         return sum(map(len, self.takes.values()))
+
+    def of(self, kinds: Sequence[str]) -> list[list[Take]]:
+        """The takes of each kind and side that is there."""
+        return [takes for (kind, _), takes in self.takes.items() if kind in kinds]
 
     def draw(self, kind: str, side: str, rng: np.random.Generator) -> Take | None:
         takes = self.takes.get((kind, side))
@@ -94,36 +131,37 @@ class _Shelf:
         return keys[rng.integers(len(keys))] if keys else None
 
 
-def _shelves(takes: Sequence[Take]) -> list[_Shelf]:
-    shelves: dict[str, _Shelf] = {}
+def shelves(takes: Sequence[Take]) -> list[Shelf]:
+    """Takes sorted by style; names of one style are one."""
+    found: dict[str, Shelf] = {}
     for take in takes:
         style = SAME_STYLE.get(take.action.style, take.action.style)
-        shelf = shelves.setdefault(style, _Shelf(style))
+        shelf = found.setdefault(style, Shelf(style))
         shelf.takes[take.action.kind, take.action.side].append(take)
-    return list(shelves.values())
+    return list(found.values())
 
 
-def _repeat(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _repeat(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """One gesture two to five times."""
     key = shelf.pick(("raise",), rng)
     return key and _chain(shelf, [key] * int(rng.integers(2, 6)), max_frames, rng)
 
 
-def _gestures(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _gestures(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """Two or three different gestures."""
     keys = [shelf.pick(STANDING, rng) for _ in range(2 + (rng.random() < 0.25))]
-    if None in keys or any(a == b for a, b in zip(keys, keys[1:], strict=False)):
+    if None in keys or any(a == b for a, b in pairwise(keys)):
         return None
     return _chain(shelf, keys, max_frames, rng)
 
 
-def _same_gait(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _same_gait(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """A run or walk that goes on."""
     key = ("run", "") if rng.random() < 0.75 else ("walk", "")
     return _chain(shelf, [key] * int(rng.integers(2, 4)), max_frames, rng)
 
 
-def _stop_or_go(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _stop_or_go(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """A walk that ends in a gesture, or the reverse."""
     keys = [("walk", ""), shelf.pick(STANDING, rng)]
     if keys[1] is None:
@@ -131,7 +169,7 @@ def _stop_or_go(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
     return _chain(shelf, keys if rng.random() < 0.6 else keys[::-1], max_frames, rng)
 
 
-def _walk_and_turn(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _walk_and_turn(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """A walk before or after a turn, or a turn to each side."""
     side, other = ("left", "right") if rng.random() < 0.5 else ("right", "left")
     orders = (
@@ -142,46 +180,51 @@ def _walk_and_turn(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
     return _chain(shelf, orders[rng.integers(3)], max_frames, rng)
 
 
-def _change_gait(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _change_gait(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """A walk that becomes a run, or the reverse."""
     keys = [("walk", ""), ("run", "")]
     return _chain(shelf, keys if rng.random() < 0.5 else keys[::-1], max_frames, rng)
 
 
-def _circle(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _circle(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """Turns to one side, one after another: half a circle or a whole one."""
     side, times = ("left", "right")[rng.integers(2)], (2, 4, 5)[rng.integers(3)]
     clip = _chain(shelf, [("turn", side)] * times, max_frames, rng, tight=True)
     if clip is None:
         return None
-    joints, _, names = clip
-    angle = abs(turned(joints)[-1])
+    angle = abs(turned(clip.joints)[-1])
     if not (150 < angle < 210 or 300 < angle):
         return None
     kind = "circle" if angle > 300 else "uturn"
-    return joints, (Action(kind, side, shelf.style),), names
+    return replace(clip, actions=(Action(kind, side, shelf.style),))
 
 
-def _stand(shelf: _Shelf, max_frames: int, rng: np.random.Generator):
+def _stand(shelf: Shelf, max_frames: int, rng: np.random.Generator):
     """Standing: slow movement between the poses in which takes of a gesture begin."""
     key = shelf.pick(("raise", "wave"), rng)
     if key is None:
         return None
     takes = [shelf.draw(*key, rng) for _ in range(CHOICES)]
+    feet = FEET.ravel()
     poses = np.stack([take.joints[0] for take in takes]).astype(np.float64)
-    ground = _ground(poses)
-    ground -= ground[:, FEET].mean(1, keepdims=True)
-    turns = np.angle((ground[:1] * ground.conj())[:, FEET].sum(1, keepdims=True))
-    ground *= np.exp(1j * turns)
-    poses = np.stack([ground.real, poses[..., 1], ground.imag], axis=-1)
-    if np.abs(poses - poses[0])[:, FEET].max() > MAX_SHIFT:
+    ground = to_ground(poses)
+    for pose in ground[1:]:
+        turn, shift = aligned(pose[feet], ground[0, feet], np.ones(len(feet)))
+        pose[:] = turn * pose + shift
+    poses[..., 0], poses[..., 2] = ground.real, ground.imag
+    if np.abs(poses - poses[0])[:, feet].max() > MAX_SHIFT:
         return None
-    poses[:, FEET] = poses[0, FEET]
     frames = int(rng.integers(max_frames // 4, max_frames))
     knots = np.cumsum([0, *rng.integers(20, 50, size=frames // 20 + 1)])
     spline = CubicSpline(knots, poses[rng.integers(CHOICES, size=len(knots))])
-    joints = spline(np.arange(frames)).astype(np.float32)
-    return joints, (Action("stand", "", shelf.style),), [take.name for take in takes]
+    joints = spline(np.arange(frames))
+    joints = with_bones(joints[:, 0], bone_directions(joints))
+    if not place_feet(joints, np.tile(poses[0, FEET], (frames, 1, 1, 1))):
+        return None
+    names = list(dict.fromkeys(take.name for take in takes))
+    made = f"standing between the first poses of {', '.join(names)}"
+    action = Action("stand", "", shelf.style)
+    return _made(names, joints.astype(np.float32), (action,), made)
 
 
 RECIPES = (
@@ -197,38 +240,65 @@ RECIPES = (
 
 
 def _chain(
-    shelf: _Shelf,
+    shelf: Shelf,
     keys: Sequence[tuple[str, str]],
     max_frames: int,
     rng: np.random.Generator,
     tight: bool = False,
-):
+) -> Made | None:
     """Takes of the given kinds and sides one after the other, or None where they do not fit."""
     first = shelf.draw(*keys[0], rng)
     if first is None:
         return None
     mixed = len(set(keys)) > 1
-    parts = [_part(first, mixed, tight, rng)]
-    joints = parts[0].joints
+    part = _part(first, mixed, tight, rng)
+    joints = part.joints
+    stretches = [_Stretch(part.take, 0, part.first, part.first + len(joints))]
     for key in keys[1:]:
         takes = [shelf.draw(*key, rng) for _ in range(CHOICES)]
         if None in takes:
             return None
-        seams = []
-        for take in takes:
-            part = _part(take, mixed, tight, rng)
-            seams.append((*_seam(joints, parts[-1].tail, part), part))
-        error, end, start, part = min(seams, key=lambda seam: seam[0])
-        changes = _going(key[0]) != _going(parts[-1].take.action.kind)
-        if error > (MAX_CHANGE if changes else MAX_ERROR):
+        changes = _going(key[0]) != _going(part.take.action.kind)
+        options = [_part(take, mixed, tight, rng) for take in takes]
+        seams = [best_seam(joints, part.tail, o.joints, o.lead, changes) for o in options]
+        seam, part = min(zip(seams, options, strict=True), key=lambda pair: pair[0].error)
+        if seam.error > (MAX_CHANGE if changes else MAX_ERROR):
             return None
-        joints = connect(joints, end, part.joints, start)
-        parts.append(part)
+        stretches[-1].last -= len(joints) - 1 - seam.end
+        connected = connect(joints, part.joints, seam)
+        if connected is None:
+            return None
+        joints, begin = connected
         if len(joints) > max_frames and key[0] not in GAITS:
             return None
-    if len(joints) < max_frames // 4:
+        end = part.first + len(part.joints)
+        stretches.append(_Stretch(part.take, begin, part.first + seam.start + 1, end))
+    stretches[-1].last -= max(len(joints) - max_frames, 0)
+    joints = joints[:max_frames]
+    if len(joints) < max(max_frames // 4, stretches[-1].begin + MIN_REST):
         return None
-    return joints[:max_frames], _actions(parts, shelf.style), [p.take.name for p in parts]
+    actions = _actions(stretches, shelf.style)
+    names = [s.take.name for s in stretches]
+    made = ", ".join(f"{s.take.name} {s.first}:{s.last}" for s in stretches)
+    clip = _made(names, joints, actions, f"joined of {made}")
+    return replace(clip, spans=_spans(actions, [s.begin for s in stretches], len(joints)))
+
+
+def _made(names: Sequence[str], joints: np.ndarray, actions: tuple[Action, ...], made: str) -> Made:
+    return Made("+".join(names), names[0], "", joints, actions, made=made)
+
+
+def _spans(
+    actions: Sequence[Action], begins: Sequence[int], frames: int
+) -> tuple[tuple[float, float], ...]:
+    """Seconds in which each run of equal actions begins and ends, if there are several."""
+    starts = [b for i, b in enumerate(begins) if i == 0 or actions[i] != actions[i - 1]]
+    if len(starts) == 1:
+        return ()
+    # features have a frame less than joints; a part begins in the middle of its blend
+    last = frames - 1
+    times = [0, *(min(start + BLEND // 2, last) for start in starts[1:]), last]
+    return tuple((a / HUMANML3D.fps, b / HUMANML3D.fps) for a, b in pairwise(times))
 
 
 def _going(kind: str) -> str:
@@ -236,7 +306,7 @@ def _going(kind: str) -> str:
     return {"turn": "walk", "diagonal": "walk"}.get(kind, kind if kind in GAITS else "standing")
 
 
-def _actions(parts: Sequence[_Part], style: str) -> tuple[Action, ...]:
+def _actions(parts: Sequence[_Stretch], style: str) -> tuple[Action, ...]:
     """What the parts show, without what only some parts of a kind show."""
     actions = [replace(part.take.action, style=style) for part in parts]
     if len({(a.kind, a.side) for a in actions}) > 1:
@@ -247,22 +317,21 @@ def _actions(parts: Sequence[_Part], style: str) -> tuple[Action, ...]:
 
 
 def _part(take: Take, mixed: bool, tight: bool, rng: np.random.Generator) -> _Part:
-    joints, kind = take.joints, take.action.kind
+    kind, frames = take.action.kind, len(take.joints)
     if kind in STANDING:
-        return _Part(take, joints, REST, REST)
+        return _Part(take, take.joints, REST, REST)
+    first, last = 0, frames
     if kind == "turn":
-        angles = np.abs(turned(joints))
+        angles = np.abs(turned(take.joints))
         done = angles / angles[-1]
-        margin = 0 if tight else SEARCH
+        margin = SEARCH // 2 + (0 if tight else SEARCH)
         first = max(int(np.argmax(done > 0.12)) - margin, 0)
-        last = min(int(np.argmax(done > 0.88)) + margin, len(joints))
-        joints = joints[max(first - SEARCH // 2, 0) : last + SEARCH // 2]
-        return _Part(take, joints, SEARCH, SEARCH)
-    if mixed and len(joints) > MIN_PART + 2 * SEARCH:
-        frames = int(rng.integers(MIN_PART, min(len(joints) - SEARCH, 110)))
-        first = int(rng.integers(len(joints) - frames))
-        joints = joints[first : first + frames]
-    return _Part(take, joints, SEARCH, SEARCH)
+        last = min(int(np.argmax(done > 0.88)) + margin, frames)
+    elif mixed and frames > MIN_PART + 2 * SEARCH:
+        length = int(rng.integers(MIN_PART, min(frames - SEARCH, 110)))
+        first = int(rng.integers(frames - length))
+        last = first + length
+    return _Part(take, take.joints[first:last], SEARCH, SEARCH, first)
 
 
 def turned(joints: np.ndarray) -> np.ndarray:
@@ -272,63 +341,3 @@ def turned(joints: np.ndarray) -> np.ndarray:
     kernel = np.ones(11) / 11
     smooth = np.convolve(np.pad(angle, 5, mode="edge"), kernel, mode="valid")
     return np.degrees(smooth - smooth[0])
-
-
-def _seam(joints: np.ndarray, tail: int, part: _Part) -> tuple[float, int, int]:
-    """The error of the best seam, its frame in `joints` and its frame in the part."""
-    ends = np.arange(max(len(joints) - 1 - tail, 1), len(joints) - 1)
-    starts = np.arange(1, min(part.lead, len(part.joints) - BLEND - 2))
-    if not len(ends) or not len(starts):
-        return np.inf, 0, 0
-    (a, a_height), (b, b_height) = _states(joints, ends), _states(part.joints, starts)
-    cross = np.abs((a * _WEIGHTS) @ b.conj().T)
-    squares = (np.abs(a) ** 2 @ _WEIGHTS)[:, None] + (np.abs(b) ** 2 @ _WEIGHTS) - 2 * cross
-    squares += (a_height**2 @ _WEIGHTS)[:, None] + b_height**2 @ _WEIGHTS
-    squares -= 2 * (a_height * _WEIGHTS) @ b_height.T
-    i, j = np.unravel_index(squares.argmin(), squares.shape)
-    return float(np.sqrt(max(squares[i, j], 0.0))), int(ends[i]), int(starts[j])
-
-
-_JOINT_WEIGHTS = np.ones(22)
-_JOINT_WEIGHTS[list(FEET)] = 3.0  # feet slide where they do not agree
-_JOINT_WEIGHTS[list(ARMS)] = 0.3
-# where the joints will be when half of the blend is over, and where they are
-_WEIGHTS = np.concatenate([_JOINT_WEIGHTS, 0.3 * _JOINT_WEIGHTS])
-_WEIGHTS /= _WEIGHTS.sum()
-
-
-def _states(joints: np.ndarray, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pose and movement of frames: places on the ground, about their mean, and heights (n, 44)."""
-    velocity = (joints[frames + 1] - joints[frames - 1]) / 2
-    ahead = joints[frames] + velocity * BLEND / 2
-    both = np.concatenate([ahead, joints[frames]], axis=1).astype(np.float64)
-    ground = _ground(both)
-    return ground - (ground @ _WEIGHTS)[:, None], both[..., 1]
-
-
-def _ground(joints: np.ndarray) -> np.ndarray:
-    return joints[..., 0] + 1j * joints[..., 2]
-
-
-def connect(first: np.ndarray, end: int, second: np.ndarray, start: int) -> np.ndarray:
-    """`first` up to the frame `end`, gone on by `second` after its frame `start`.
-
-    The second motion is moved over the ground and turned about the vertical so that both agree
-    best; what remains of the difference at the seam dies away over BLEND frames.
-    """
-    (a, _), (b, _) = _states(first, np.array([end])), _states(second, np.array([start]))
-    turn = np.exp(1j * np.angle((a[0] * _WEIGHTS) @ b[0].conj()))
-    place = _ground(first[end]) - a[0, 22:] - turn * (_ground(second[start]) - b[0, 22:])
-    ground = turn * _ground(second) + place.mean()
-    second = np.stack([ground.real, second[..., 1], ground.imag], axis=-1)
-
-    gap = first[end] - second[start]
-    drift = (first[end + 1] - first[end - 1] - second[start + 1] + second[start - 1]) / 2
-    time = np.arange(1, BLEND + 1)[:, None, None] / BLEND
-    fade = (1 - time) ** 2
-    rest = second[start + 1 :]
-    rest[:BLEND] += gap * (1 + 2 * time) * fade + drift * BLEND * time * fade
-    steps = np.linalg.norm(gap[FEET, ::2], axis=-1)
-    lift = np.minimum(STEP_HEIGHT * np.maximum(steps - 0.05, 0), HIGHEST_STEP)
-    rest[:BLEND, FEET, 1] += lift * np.sin(np.pi * time[..., 0])
-    return np.concatenate([first[: end + 1], rest]).astype(np.float32)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from motionmamba.data.captions import Action, write_captions
-from motionmamba.data.packed import Sample
-from motionmamba.motion.features import joints_to_features
-from motionmamba.motion.skeleton import HUMANML3D, mirror_joints
+from motionmamba.data.packed import Prepared, Sample, Source
+from motionmamba.data.progress import Progress, no_progress
+from motionmamba.data.text.captions import Action, write_captions
+from motionmamba.motion.skeleton import HUMANML3D
 
-SOURCE = "procedural motions of motionmamba.data.procedural"
+TITLE = "procedural motions of motionmamba.data.sources.procedural"
 LICENCE = "CC0 1.0"
 STATEMENT = "Motions are computed by rule, and their captions are templated."
 CAPTIONS = 12
@@ -47,21 +47,22 @@ class Controls:
     lean: np.ndarray  # (T,) of the trunk, forward
 
 
-def procedural_samples(count: int, seed: int) -> list[Sample]:
+def prepare_procedural(count: int, seed: int, progress: Progress = no_progress) -> Prepared:
     """`count` clips and their mirrored copies, with captions; each tenth is for test, for val."""
     rng = np.random.default_rng(seed)
     samples = []
     for i in range(count):
         joints, action = make_motion(rng)
         split = {0: "test", 1: "val"}.get(i % 10, "train")
+        forms = "train" if split == "train" else "held_out"
+        captions, mirrored = (
+            write_captions(shown, rng, CAPTIONS, forms) for shown in (action, action.mirrored())
+        )
         name = f"{i:05d}_{action.kind}"
-        for mirror in (False, True):
-            shown = action.mirrored() if mirror else action
-            features = joints_to_features(mirror_joints(joints) if mirror else joints)
-            texts = write_captions(shown, rng, CAPTIONS)
-            label = f"M{name}" if mirror else name
-            samples.append(Sample(label, name, split, features, texts, mirrored=mirror))
-    return samples
+        samples.append(Sample(name, name, split, captions, joints, mirrored_captions=mirrored))
+        progress("making motions", i + 1, count)
+    source = Source(TITLE, LICENCE, STATEMENT)
+    return Prepared(samples, {"procedural": source}, settings={"clips": count, "seed": seed})
 
 
 def make_motion(rng: np.random.Generator) -> tuple[np.ndarray, Action]:

@@ -1,0 +1,1 @@
+"""Captions: a grammar that writes them, tags of their words, sides exchanged."""

@@ -1,96 +1,252 @@
-"""Training batches drawn on the device that holds the whole data set."""
+"""Training batches drawn on the device that holds the whole split."""
 
-import numpy as np
+from collections.abc import Callable
+from typing import NamedTuple
+
 import torch
+from omegaconf import DictConfig
 
 from motionmamba.data import MotionDataset
-from motionmamba.models.text_encoder import TextEmbedding
+from motionmamba.models.autoencoder import MotionAutoencoder
+from motionmamba.training.text import CaptionEmbeddings
+
+UNIT = 4  # frames: crops are multiples of it, as in the loader of EricGuo5513/text-to-motion
+SHORTER = 1 / 3  # chance of a crop one unit shorter: that loader's `single, single, double`
+
+
+class Bucket(NamedTuple):
+    """Motions of about one length: their indices (N,), and the frames that hold their crops."""
+
+    items: torch.Tensor
+    frames: int
+
+    def draw(self, batch_size: int, generator: torch.Generator) -> torch.Tensor:
+        """Indices (B,) of motions, with repetition."""
+        device, count = self.items.device, len(self.items)
+        return self.items[torch.randint(count, (batch_size,), generator=generator, device=device)]
+
+
+class Buckets:
+    """Motions grouped by length, so that a batch of one group has little padding.
+
+    Args:
+        lengths: frames (N,) of all motions, at least one unit each.
+        window: frames of the longest crop.
+        count: groups, each as large as the others. More than one are for the processor: which
+            one a batch is of decides its shape, and shapes are the host's.
+    """
+
+    def __init__(self, lengths: torch.Tensor, window: int, count: int):
+        def bucket(items):
+            longest = int(lengths[items].max()) // UNIT * UNIT
+            return Bucket(items, min(longest, window))
+
+        order = lengths.argsort(stable=True)
+        self.everything = bucket(order)
+        self.groups = [bucket(items) for items in order.tensor_split(count) if len(items)]
+        self.sizes = torch.tensor([float(len(group.items)) for group in self.groups])
+
+    def pick(self, generator: torch.Generator) -> Bucket:
+        """A random group, every motion of all of them being as likely as another."""
+        if len(self.groups) == 1:
+            return self.everything
+        return self.groups[int(torch.multinomial(self.sizes, 1, generator=generator))]
+
+
+def bucket_count(train: DictConfig, device: torch.device) -> int:
+    """`train.buckets`; one where steps are a CUDA graph, which has one shape."""
+    if train.buckets < 1:
+        raise ValueError(f"train.buckets is {train.buckets}, expected 1 or more groups of clips")
+    return train.buckets if device.type == "cpu" else 1
+
+
+class Stretch(NamedTuple):
+    """Frames of a clip of a split, and the indices of their captions."""
+
+    clip: int
+    start: int
+    length: int
+    captions: list[int]
 
 
 class WindowSampler:
-    """Draws random windows of normalised features for the VAE.
+    """Draws random crops of normalised features: whole units, of a long motion `window` frames.
 
     Args:
         dataset: the packed data set; clips of `split` are used.
         mean, std: feature statistics (F,).
-        window: frames of a window; shorter clips are padded with zeros.
+        window: frames of the longest crop; shorter ones are padded with zeros.
         device: where features and batches live.
+        buckets: groups of motions of about one length that a batch is drawn from.
+        stretches: what to draw from, all clips by default.
+
+    Raises:
+        ValueError: when there is nothing to draw, or something shorter than a unit.
     """
 
-    def __init__(self, dataset: MotionDataset, split: str, mean, std, window: int, device):
+    def __init__(
+        self,
+        dataset: MotionDataset,
+        split: str,
+        mean,
+        std,
+        window: int,
+        device,
+        buckets: int = 1,
+        stretches: list[Stretch] | None = None,
+    ):
         clips = dataset.split(split)
         if not clips:
             raise ValueError(f"the data set {dataset.name} has no clips in its {split} split")
+        if window < UNIT:
+            raise ValueError(f"the window has {window} frames, expected {UNIT} or more")
+        stretches = stretches or [Stretch(i, 0, c.length, []) for i, c in enumerate(clips)]
+        for stretch in stretches:
+            if stretch.length < UNIT:
+                raise ValueError(
+                    f"the clip {clips[stretch.clip].name} or a part of it has {stretch.length} "
+                    f"frames, training needs {UNIT} or more; prepare the data set without it"
+                )
+        features, starts = dataset.expand(clips, device)
         mean, std = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (mean, std))
-        features = torch.from_numpy(np.array(dataset.features)).to(device)
-        self.features = (features - mean) / std
-        self.starts = torch.tensor([c.start for c in clips], device=device)
-        self.lengths = torch.tensor([c.length for c in clips], device=device)
-        self.window = window
+        self.features = features.sub_(mean).div_(std)
+        clip, first, self.lengths = torch.tensor([s[:3] for s in stretches], device=device).T
+        self.starts = starts[clip] + first
+        self.window = window // UNIT * UNIT
+        self.buckets = Buckets(self.lengths, self.window, buckets)
 
-    def __call__(self, batch_size: int, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """Gives `features` (B, T, F) and `lengths` (B,)."""
-        device = self.starts.device
-        clip = torch.randint(len(self.starts), (batch_size,), generator=generator, device=device)
-        slack = (self.lengths[clip] - self.window).clamp(min=0)
-        chance = torch.rand(batch_size, generator=generator, device=device)
-        offset = (chance * (slack + 1)).long().clamp(max=slack)
-        return self.gather(self.starts[clip] + offset, self.lengths[clip].clamp(max=self.window))
+    def __call__(
+        self, batch_size: int, generator: torch.Generator, bucket: Bucket | None = None
+    ) -> dict[str, torch.Tensor]:
+        """Gives `features` (B, T, F) and `lengths` (B,), of a random bucket or the given one."""
+        bucket = bucket or self.buckets.pick(generator)
+        return self.crop(bucket.draw(batch_size, generator), bucket.frames, generator)
 
-    def gather(self, starts: torch.Tensor, lengths: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Windows that begin at the frames `starts` (B,) and are valid for `lengths` (B,)."""
-        frames = torch.arange(self.window, device=starts.device)
-        valid = frames < lengths[:, None]
-        index = (starts[:, None] + frames).clamp(max=len(self.features) - 1)
+    def crop(
+        self, items: torch.Tensor, frames: int, generator: torch.Generator
+    ) -> dict[str, torch.Tensor]:
+        """A random crop of each of the motions `items` (B,), padded to `frames`."""
+        lengths = self.lengths[items]
+        chance = torch.rand(2, len(items), generator=generator, device=items.device)
+        units = lengths // UNIT - (chance[0] < SHORTER).long()
+        cropped = units.clamp(1, self.window // UNIT) * UNIT
+        slack = lengths - cropped
+        # rounding may lift chance times a number to that number
+        offset = torch.minimum((chance[1] * (slack + 1)).long(), slack)
+        return self.gather(self.starts[items] + offset, cropped, frames)
+
+    def gather(
+        self, starts: torch.Tensor, lengths: torch.Tensor, frames: int
+    ) -> dict[str, torch.Tensor]:
+        """What begins at the rows `starts` (B,), `lengths` (B,) of `frames` being valid."""
+        time = torch.arange(frames, device=starts.device)
+        valid = time < lengths[:, None]
+        index = (starts[:, None] + time).clamp(max=len(self.features) - 1)
         return {"features": self.features[index] * valid[..., None], "lengths": lengths}
 
 
 class LatentSampler:
-    """Draws VAE latents, resampled from their posterior each time, with a caption's embedding.
+    """Draws VAE latents, sampled from their posterior each time, with a caption's embedding.
 
-    The whole data set is encoded once: mean and standard deviation stay on the device.
+    A caption of a part of a clip goes with that part, the others with the whole clip.
+
+    Args:
+        embed: gives the embeddings of the texts that it is called with: captions of the split
+            and, last, the empty one.
+        random_crops: encode a new crop of a motion each time. Otherwise all motions are encoded
+            once, from their first frame, and posteriors stay on the device in place of features.
+        buckets: as in `WindowSampler`.
     """
 
-    def __init__(self, dataset: MotionDataset, split: str, vae, text: TextEmbedding, device):
-        clips = dataset.split(split)
+    def __init__(
+        self,
+        dataset: MotionDataset,
+        split: str,
+        vae: MotionAutoencoder,
+        embed: Callable[[list[str]], CaptionEmbeddings],
+        device,
+        random_crops: bool = True,
+        buckets: int = 1,
+    ):
+        stretches = _captioned(dataset, split)
         longest = vae.config.max_frames
-        windows = WindowSampler(dataset, split, vae.mean, vae.std, longest, device)
-        lengths = windows.lengths.clamp(max=longest)
-        self.mean, self.std = _encode_all(vae, windows, lengths)
-        self.lengths = vae.latent_lengths(lengths)
-        self.tokens, self.mask = text.tokens.to(device), text.mask.to(device)
-        most = max(len(c.captions) for c in clips)
-        rows = [(c.captions * most)[:most] for c in clips]
+        windows = WindowSampler(
+            dataset, split, vae.mean, vae.std, longest, device, buckets, stretches
+        )
+        self.vae, self.buckets = vae, windows.buckets
+        self.windows = windows if random_crops else None
+        self.posteriors = None if random_crops else _encode_all(vae, windows)
+        used = sorted({index for s in stretches for index in s.captions})
+        place = {index: i for i, index in enumerate(used)}
+        self.text = embed([*(dataset.captions[index] for index in used), ""]).to(device)
+        most = max(len(s.captions) for s in stretches)
+        rows = [([place[index] for index in s.captions] * most)[:most] for s in stretches]
         self.captions = torch.tensor(rows, device=device)
-        self.caption_counts = torch.tensor([len(c.captions) for c in clips], device=device)
+        self.caption_counts = torch.tensor([len(s.captions) for s in stretches], device=device)
 
-    def __call__(self, batch_size: int, generator: torch.Generator, caption_dropout: float):
+    def __call__(
+        self, batch_size: int, generator: torch.Generator, caption_dropout: float
+    ) -> dict[str, torch.Tensor]:
         """Gives `latents` (B, L, C), `lengths` (B,), `states` (B, S, C) and `mask` (B, S).
 
         The last embedded caption is the empty one; it replaces `caption_dropout` of the others.
         """
-        device = self.mean.device
-        chance = torch.rand(2, batch_size, generator=generator, device=device)
-        clip = torch.randint(len(self.mean), (batch_size,), generator=generator, device=device)
-        mean, std = self.mean[clip].float(), self.std[clip].float()
-        noise = torch.randn(mean.shape, generator=generator, device=device)
-        caption = self.captions[clip, (chance[0] * self.caption_counts[clip]).long()]
-        caption = torch.where(chance[1] < caption_dropout, len(self.tokens) - 1, caption)
-        return {
-            "latents": mean + std * noise,
-            "lengths": self.lengths[clip],
-            "states": self.tokens[caption].float(),
-            "mask": self.mask[caption],
-        }
+        bucket = self.buckets.pick(generator)
+        items = bucket.draw(batch_size, generator)
+        latents, lengths = self._latents(items, bucket.frames, generator)
+        chance = torch.rand(2, batch_size, generator=generator, device=items.device)
+        caption = self.captions[items, (chance[0] * self.caption_counts[items]).long()]
+        caption = torch.where(chance[1] < caption_dropout, len(self.text) - 1, caption)
+        states, mask = self.text.padded(caption)
+        return {"latents": latents, "lengths": lengths, "states": states.float(), "mask": mask}
+
+    @torch.no_grad()
+    def _latents(
+        self, items: torch.Tensor, frames: int, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        if self.windows is not None:
+            batch = self.windows.crop(items, frames, generator)
+            posterior = self.vae.encode(batch["features"], batch["lengths"])
+            latents = posterior.sample(generator) * self.vae.config.scaling_factor
+            return latents, self.vae.latent_lengths(batch["lengths"])
+        means, stds, lengths = self.posteriors
+        tokens = _tokens(self.vae, frames)
+        mean, std = (x[items, :tokens].float() for x in (means, stds))
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        return mean + std * noise, lengths[items]
+
+
+def _captioned(dataset: MotionDataset, split: str) -> list[Stretch]:
+    """The clips of a split and their parts, as far as they have captions."""
+    captions: dict[tuple[int, int, int], list[int]] = {}
+    for i, clip in enumerate(dataset.split(split)):
+        if clip.captions:
+            captions[i, 0, clip.length] = list(clip.captions)
+        for part in clip.parts:
+            first, end = (int(seconds * dataset.fps) for seconds in (part.start, part.end))
+            part_of_clip = i, first, min(end, clip.length) - first
+            captions.setdefault(part_of_clip, []).append(part.caption)
+    if not captions:
+        raise ValueError(f"the data set {dataset.name} has no captions in its {split} split")
+    return [Stretch(*key, indices) for key, indices in captions.items()]
+
+
+def _tokens(vae: MotionAutoencoder, frames: int) -> int:
+    return int(vae.latent_lengths(torch.tensor([frames])))
 
 
 @torch.no_grad()
-def _encode_all(vae, windows: WindowSampler, lengths: torch.Tensor, batch_size: int = 256):
-    means, stds = [], []
-    for i in range(0, len(lengths), batch_size):
-        batch = windows.gather(windows.starts[i : i + batch_size], lengths[i : i + batch_size])
+def _encode_all(vae: MotionAutoencoder, windows: WindowSampler, batch_size: int = 256):
+    """Scaled means and deviations (N, L, C) of all motions, float16, and their lengths (N,)."""
+    lengths = (windows.lengths // UNIT * UNIT).clamp(max=windows.window)
+    everything = windows.buckets.everything
+    size = len(lengths), _tokens(vae, everything.frames), vae.config.latent_channels
+    means, stds = torch.zeros(2, *size, dtype=torch.half, device=lengths.device)
+    for items in everything.items.split(batch_size):
+        batch = windows.gather(windows.starts[items], lengths[items], int(lengths[items].max()))
         posterior = vae.encode(batch["features"], batch["lengths"])
-        means.append(posterior.mean.half())
-        stds.append((0.5 * posterior.logvar).exp().half())
-    scale = vae.config.scaling_factor
-    return torch.cat(means) * scale, torch.cat(stds) * scale
+        deviation = (0.5 * posterior.logvar).exp() * posterior.mask
+        tokens = posterior.mean.shape[1]
+        means[items, :tokens] = (posterior.mean * vae.config.scaling_factor).half()
+        stds[items, :tokens] = (deviation * vae.config.scaling_factor).half()
+    return means, stds, vae.latent_lengths(lengths)

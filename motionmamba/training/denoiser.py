@@ -11,12 +11,12 @@ from omegaconf import DictConfig, OmegaConf
 from motionmamba import models
 from motionmamba.data import MotionDataset
 from motionmamba.models import text_encoder as text_encoders
-from motionmamba.models.text_encoder import TextEmbedding
 from motionmamba.motion.render import render_video
-from motionmamba.training.batches import LatentSampler
+from motionmamba.training.batches import LatentSampler, bucket_count
 from motionmamba.training.config import build_model, save_config
 from motionmamba.training.loop import fit, make_accelerator
-from motionmamba.training.text import embed_captions
+from motionmamba.training.masking import LatentMask, Masking
+from motionmamba.training.text import CaptionEmbeddings, embed_captions
 
 
 def train_denoiser(
@@ -32,11 +32,22 @@ def train_denoiser(
     vae = load_vae(config.vae)
     encoder = build_text_encoder(config.text_encoder)
     accelerator = make_accelerator(config.train, run)
-    encoder.to(accelerator.device)
-    with accelerator.main_process_first():
-        text = embed_captions(encoder, [*dataset.captions, ""], Path(config.cache))
-    vae.to(accelerator.device)
-    batches = LatentSampler(dataset, "train", vae, text, accelerator.device)
+    schedule = noise_schedule(config.diffusion)
+    prediction = schedule.config.prediction_type
+    hide = LatentMask(Masking.from_config(config.train), vae, prediction)
+    device = accelerator.device
+    encoder.to(device)
+    vae.to(device)
+
+    def embed(captions: list[str]) -> CaptionEmbeddings:
+        with accelerator.main_process_first():
+            return embed_captions(encoder, captions, Path(config.cache))
+
+    batches = LatentSampler(
+        *(dataset, "train", vae, embed, device),
+        random_crops=config.train.random_crops,
+        buckets=bucket_count(config.train, device),
+    )
     torch.manual_seed(config.train.seed)
     denoiser = build_model(
         config.denoiser,
@@ -44,12 +55,12 @@ def train_denoiser(
         max_tokens=_token_limit(vae),
         text_channels=encoder.channels,
     )
-    _check_text(denoiser, text)
-    schedule = noise_schedule(config.diffusion)
+    _check_text(denoiser, batches.text)
 
     def compute_losses(model, generator):
         batch = batches(config.train.batch_size, generator, config.diffusion.caption_dropout)
-        return {"loss": diffusion_loss(model, schedule, batch, generator)}
+        hidden = hide(batch["lengths"], batch["latents"].shape[1], generator)
+        return {"loss": diffusion_loss(model, schedule, batch, generator, hidden)}
 
     def make_pipeline(model) -> DiffusionPipeline:
         return pipeline_class(
@@ -64,7 +75,7 @@ def train_denoiser(
     def show_samples(model, step):
         pipeline = make_pipeline(model)
         pipeline.set_progress_bar_config(disable=True)
-        generator = torch.Generator(accelerator.device).manual_seed(0)
+        generator = torch.Generator(device).manual_seed(0)
         try:
             motions = pipeline(list(config.sample_prompts), generator=generator).motions
         except ValueError as error:  # an early network may well sample infinity
@@ -83,11 +94,11 @@ def train_denoiser(
     return folder
 
 
-def _check_text(denoiser, text: TextEmbedding):
+def _check_text(denoiser, text: CaptionEmbeddings):
     """Refuses texts of which a denoiser that scans them would see the first words only."""
     if denoiser.config.get("text_conditioning") != "sequence":
         return
-    room, longest = denoiser.config.max_text_tokens, text.tokens.shape[1]
+    room, longest = denoiser.config.max_text_tokens, text.longest
     if longest > room:
         raise ValueError(
             f"captions have up to {longest} tokens, this denoiser scans {room}; set "
@@ -127,11 +138,15 @@ def sampler(diffusion: DictConfig):
     return scheduler_class.from_config(noise_schedule(diffusion).config, **arguments)
 
 
-def diffusion_loss(denoiser, schedule: DDPMScheduler, batch, generator) -> torch.Tensor:
+def diffusion_loss(
+    denoiser, schedule: DDPMScheduler, batch, generator, hidden: torch.Tensor | None = None
+) -> torch.Tensor:
     """Mean squared error of the noise, velocity or sample that the schedule says to predict.
 
     Args:
         batch: `latents` (B, L, C), `lengths` (B,), `states` (B, S, D), `mask` (B, S).
+        hidden: tokens (B, L) that the denoiser sees as zeros. It is asked for them all the same,
+            without their noise: that would be the best answer of one who cannot see it.
     """
     latents = batch["latents"]
     device = latents.device
@@ -140,6 +155,8 @@ def diffusion_loss(denoiser, schedule: DDPMScheduler, batch, generator) -> torch
     )
     noise = torch.randn(latents.shape, generator=generator, device=device)
     noisy = schedule.add_noise(latents, noise, timesteps)
+    if hidden is not None:
+        noise, noisy = (x.masked_fill(hidden[..., None], 0.0) for x in (noise, noisy))
     prediction = denoiser(
         noisy,
         timesteps,

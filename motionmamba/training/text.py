@@ -1,7 +1,15 @@
-"""Embeddings of all captions of a data set, computed once and cached on disk."""
+"""Embeddings of captions, computed once and cached on disk.
+
+A cache is a folder of files that are written once and never changed, each with some captions and
+their embeddings. Captions that no file has are embedded and make another file.
+"""
 
 import hashlib
+import json
 import os
+import uuid
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -11,40 +19,110 @@ from tqdm.auto import tqdm
 
 from motionmamba.models.text_encoder import TextEmbedding, TextEncoder
 
+CAPTIONS_IN_FILE = 8192  # as many are lost at most when embedding is interrupted
+
+
+@dataclass(frozen=True)
+class CaptionEmbeddings:
+    """Embeddings of N captions: tokens (M, C) of one after another, float16, and counts (N,)."""
+
+    tokens: torch.Tensor
+    counts: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.counts)
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest caption."""
+        return int(self.counts.max())
+
+    @cached_property
+    def _starts(self) -> torch.Tensor:
+        return self.counts.cumsum(0) - self.counts
+
+    def to(self, device) -> "CaptionEmbeddings":
+        return CaptionEmbeddings(self.tokens.to(device), self.counts.to(device))
+
+    def padded(self, index: torch.Tensor) -> TextEmbedding:
+        """Captions `index` (B,), padded with zeros to the longest of all."""
+        place = torch.arange(self.longest, device=index.device)
+        mask = place < self.counts[index, None]
+        rows = (self._starts[index, None] + place).clamp(max=len(self.tokens) - 1)
+        return TextEmbedding(self.tokens[rows] * mask[..., None], mask)
+
 
 def embed_captions(
     encoder: TextEncoder, captions: list[str], cache: Path, batch_size: int = 256
-) -> TextEmbedding:
-    """Embeds N captions, or reads them from `cache` when the same ones were embedded before.
+) -> CaptionEmbeddings:
+    """Embeds captions, or reads from the folder `cache` what this encoder embedded before.
 
-    Returns:
-        float16 tokens (N, S, C), padded with zeros to the longest caption, and the mask (N, S).
+    Encoders with other weights or options share nothing. Any number of processes may use a cache
+    at once; a damaged file is removed and its captions embedded again.
     """
-    digest = hashlib.sha256("\n".join([encoder.name, *captions]).encode()).hexdigest()[:16]
-    path = Path(cache) / f"{encoder.name}-{digest}.safetensors"
-    if path.is_file():
-        try:
-            stored = load_file(path)
-            return TextEmbedding(stored["tokens"], stored["mask"])
-        except SafetensorError:
-            path.unlink()  # cut short when it was written: embed again
-    embedding = _embed(encoder, captions, batch_size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")
-    save_file({"tokens": embedding.tokens, "mask": embedding.mask}, partial)
-    os.replace(partial, path)
-    return embedding
+    folder = Path(cache) / f"{encoder.name}-{_fingerprint(encoder)}"
+    wanted = set(captions)
+    known: dict[str, torch.Tensor] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        known |= {text: tokens for text, tokens in _read(path).items() if text in wanted}
+    # captions of about one length share a batch, and little is computed for padding
+    missing = sorted(wanted - known.keys(), key=lambda text: (len(text), text))
+    bar = tqdm(total=len(missing), desc="embedding captions", leave=False, disable=not missing)
+    for i in range(0, len(missing), CAPTIONS_IN_FILE):
+        made = {}
+        for j in range(i, min(i + CAPTIONS_IN_FILE, len(missing)), batch_size):
+            texts = missing[j : min(j + batch_size, i + CAPTIONS_IN_FILE)]
+            made |= zip(texts, _embed(encoder, texts), strict=True)
+            bar.update(len(texts))
+        _write(folder, made)
+        known |= made
+    return _pack([known[text] for text in captions])
 
 
-def _embed(encoder: TextEncoder, captions: list[str], batch_size: int) -> TextEmbedding:
-    tokens, masks = [], []
-    for i in tqdm(range(0, len(captions), batch_size), desc="embedding captions", leave=False):
-        part = encoder.encode(captions[i : i + batch_size])
-        tokens.append((part.tokens * part.mask[..., None]).half().cpu())
-        masks.append(part.mask.cpu())
-    longest = max(m.shape[1] for m in masks)
-    pad = torch.nn.functional.pad
-    return TextEmbedding(
-        torch.cat([pad(t, (0, 0, 0, longest - t.shape[1])) for t in tokens]),
-        torch.cat([pad(m, (0, longest - m.shape[1])) for m in masks]),
-    )
+def _fingerprint(encoder: TextEncoder) -> str:
+    """Tells encoders of one name apart by their options and weights."""
+    options = {key: value for key, value in encoder.config.items() if not key.startswith("_")}
+    digest = hashlib.sha256(json.dumps(options, sort_keys=True, default=str).encode())
+    for name, weight in sorted(encoder.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(weight.cpu().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _embed(encoder: TextEncoder, texts: list[str]) -> list[torch.Tensor]:
+    tokens, mask = encoder.encode(texts)
+    pairs = zip(tokens.half().cpu(), mask.cpu(), strict=True)
+    return [row[valid] for row, valid in pairs]
+
+
+def _pack(rows: list[torch.Tensor]) -> CaptionEmbeddings:
+    return CaptionEmbeddings(torch.cat(rows), torch.tensor([len(row) for row in rows]))
+
+
+def _read(path: Path) -> dict[str, torch.Tensor]:
+    """Captions of a file and their tokens (S, C); none of a file that is damaged."""
+    try:
+        stored = load_file(path)
+        texts = json.loads(stored["captions"].numpy().tobytes())
+        tokens = stored["tokens"].split(stored["counts"].tolist())
+        return dict(zip(texts, tokens, strict=True))
+    except (SafetensorError, KeyError, ValueError, RuntimeError):
+        path.unlink(missing_ok=True)
+        return {}
+    except FileNotFoundError:  # another process found it damaged
+        return {}
+
+
+def _write(folder: Path, made: dict[str, torch.Tensor]):
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = json.dumps(list(made), ensure_ascii=False).encode()
+    embeddings = _pack(list(made.values()))
+    content = {
+        "captions": torch.frombuffer(bytearray(texts), dtype=torch.uint8),
+        "tokens": embeddings.tokens,
+        "counts": embeddings.counts,
+    }
+    name = hashlib.sha256(texts).hexdigest()[:16]
+    partial = folder / f".{name}.{uuid.uuid4().hex}.partial"
+    save_file(content, partial)
+    os.replace(partial, folder / f"{name}.safetensors")

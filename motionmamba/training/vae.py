@@ -4,15 +4,18 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
+from torch import Tensor
 from torch.nn.functional import smooth_l1_loss
 
 from motionmamba.data import MotionDataset
 from motionmamba.motion.features import features_to_joints
 from motionmamba.motion.motion import Motion
 from motionmamba.motion.render import render_video
-from motionmamba.training.batches import WindowSampler
+from motionmamba.motion.skeleton import skeleton_of
+from motionmamba.training.batches import WindowSampler, bucket_count
 from motionmamba.training.config import build_model, save_config
 from motionmamba.training.loop import fit, make_accelerator
+from motionmamba.training.masking import FeatureMask, Masking
 
 
 def train_vae(config: DictConfig, run: Path, resume: bool = False) -> Path:
@@ -20,21 +23,25 @@ def train_vae(config: DictConfig, run: Path, resume: bool = False) -> Path:
     dataset = MotionDataset.load(config.dataset.path)
     accelerator = make_accelerator(config.train, run)
     torch.manual_seed(config.train.seed)
-    vae = build_model(config.vae, num_features=dataset.features.shape[1])
+    vae = build_model(config.vae, num_features=dataset.skeleton.num_features)
     vae.set_statistics(torch.from_numpy(dataset.mean), torch.from_numpy(dataset.std))
     window = min(config.window, vae.config.max_frames)
-    batches, shown = (
-        WindowSampler(dataset, split, vae.mean, vae.std, window, accelerator.device)
-        for split in ("train", "val")
-    )
+    device = accelerator.device
+    masking = Masking.from_config(config.train)
+    show = FeatureMask(masking, dataset.skeleton, device)
+    buckets = bucket_count(config.train, device)
+    batches = WindowSampler(dataset, "train", vae.mean, vae.std, window, device, buckets)
+    validation = WindowSampler(dataset, "val", vae.mean, vae.std, window, device)
 
     def compute_losses(model, generator):
         batch = batches(config.train.batch_size, generator)
-        return vae_losses(model, batch["features"], batch["lengths"], config.loss, vae, generator)
+        features, lengths = batch["features"], batch["lengths"]
+        shown = show(features, lengths, generator)
+        return vae_losses(model, features, lengths, config.loss, vae, generator, shown)
 
     def show_samples(model, step):
         video = run / "samples" / f"step-{step:08d}.mp4"
-        _render_reconstruction(model, shown, video)
+        _render_reconstruction(model, validation, video)
 
     save_config(config, run)
     vae = fit(accelerator, vae, compute_losses, config.train, run, resume, show_samples)
@@ -47,7 +54,9 @@ def train_vae(config: DictConfig, run: Path, resume: bool = False) -> Path:
     return folder
 
 
-def vae_losses(model, features, lengths, weights: DictConfig, vae, generator=None):
+def vae_losses(
+    model, features, lengths, weights: DictConfig, vae, generator=None, shown: Tensor | None = None
+):
     """MLD's losses: smooth L1 on normalised features and on joints, and KL; and joint velocity.
 
     Args:
@@ -55,12 +64,19 @@ def vae_losses(model, features, lengths, weights: DictConfig, vae, generator=Non
         features: (B, T, F), normalised; `lengths` (B,) frames are valid.
         weights: factors `features`, `joints`, `velocity`, `kl`, and `beta`, the width in metres
             of the quadratic part of the joint losses.
+        shown: what the VAE sees, `features` by default; it is asked for all of them all the same,
+            since its latents have to hold what is shown too.
     """
-    reconstruction, posterior = model(features, lengths, generator=generator)
+    seen = features if shown is None else shown
+    reconstruction, posterior = model(seen, lengths, generator=generator)
     reconstruction = reconstruction.float()
     valid = torch.arange(features.shape[1], device=features.device) < lengths[:, None]
     moves = valid[:, 1:] & valid[:, :-1]
-    real, made = (features_to_joints(vae.denormalize(x)) for x in (features, reconstruction))
+    skeleton = skeleton_of(features.shape[-1])
+    real, made = (
+        features_to_joints(vae.denormalize(x), skeleton.name) * skeleton.unit
+        for x in (features, reconstruction)
+    )
     losses = {
         "features": _masked_l1(reconstruction, features, valid, 1.0),
         "joints": _masked_l1(made, real, valid, weights.beta),
@@ -81,7 +97,7 @@ def _masked_l1(made, real, valid, beta: float) -> torch.Tensor:
 def latent_deviation(vae, batches: WindowSampler, batch_size: int = 512) -> float:
     """Standard deviation of sampled latents over windows of the training split."""
     generator = torch.Generator(batches.starts.device).manual_seed(0)
-    batch = batches(batch_size, generator)
+    batch = batches(batch_size, generator, batches.buckets.everything)
     latents = vae.encode(batch["features"], batch["lengths"]).sample(generator)
     tokens = vae.latent_lengths(batch["lengths"])
     valid = torch.arange(latents.shape[1], device=latents.device) < tokens[:, None]

@@ -1,12 +1,11 @@
 import pytest
 
 from motionmamba.data import write_dataset
-from motionmamba.data.procedural import procedural_samples
+from motionmamba.data.sources.procedural import prepare_procedural
 
 
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory):
-    """A few procedural clips, packed."""
+    """A few procedural clips and their mirror images, packed."""
     folder = tmp_path_factory.mktemp("data") / "procedural"
-    options = dict(name="procedural", source="rules", licence="CC0", statement="templated")
-    return write_dataset(folder, procedural_samples(30, seed=0), **options)
+    return write_dataset(folder, prepare_procedural(20, seed=0), "procedural")

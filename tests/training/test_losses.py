@@ -67,3 +67,36 @@ def test_diffusion_loss_is_zero_for_a_denoiser_that_knows_the_answer(prediction)
     batch = dict(latents=latents, lengths=torch.tensor([3, 6, 6, 6]), states=None, mask=None)
     loss = diffusion_loss(oracle, schedule, batch, torch.Generator().manual_seed(2))
     assert loss < 1e-4
+
+
+@pytest.mark.parametrize("prediction", ["v_prediction", "sample"])
+def test_a_hidden_token_is_asked_for_without_its_noise(prediction):
+    schedule = DDPMScheduler(prediction_type=prediction, beta_schedule="squaredcos_cap_v2")
+    latents = torch.randn(4, 6, 2, generator=torch.Generator().manual_seed(1))
+    hidden = torch.zeros(4, 6, dtype=torch.bool)
+    hidden[:, 1:3] = True
+
+    def oracle(noisy, timesteps, **_):
+        assert not noisy[hidden].any() and noisy[~hidden].all()
+        alpha = schedule.alphas_cumprod[timesteps][:, None, None]
+        noise = (noisy - alpha.sqrt() * latents) / (1 - alpha).sqrt()
+        noise = noise.masked_fill(hidden[..., None], 0.0)
+        velocity = alpha.sqrt() * noise - (1 - alpha).sqrt() * latents
+        return velocity if prediction == "v_prediction" else latents
+
+    batch = dict(latents=latents, lengths=torch.tensor([6] * 4), states=None, mask=None)
+    loss = diffusion_loss(oracle, schedule, batch, torch.Generator().manual_seed(2), hidden)
+    assert loss < 1e-4
+
+
+def test_the_whole_is_asked_for_when_a_part_is_shown():
+    x, lengths = features(), torch.tensor([10, 4, 7])
+    shown = x.clone()
+    shown[:, :2] = 0.0
+
+    class Seen(Echo):
+        def __call__(self, features, lengths, generator=None):
+            return features, super().__call__(features, lengths)[1]
+
+    assert vae_losses(Seen(x), x, lengths, WEIGHTS, Seen(x))["features"] == 0
+    assert vae_losses(Seen(x), x, lengths, WEIGHTS, Seen(x), shown=shown)["features"] > 0

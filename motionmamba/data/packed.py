@@ -291,7 +291,7 @@ def write_dataset(
         stored = _pack_joints(samples, prepared.skeleton, dropped, progress)
         samples = [s for s in samples if s.name not in dropped]
     else:
-        stored = {"features.npy": [s.features for s in samples]}
+        stored = {"features.npy": [np.asarray(s.features, np.float32) for s in samples]}
     clips, captions = _index(samples, prepared)
     info = {
         "name": name,

@@ -10,7 +10,7 @@ and the motion, clips one after another, either as joints, from which features a
 they are read (a mirrored clip shares the rows of its original, and nothing is stored for it),
 
 root.npy       (rows, 3) float32 metres
-pose.npy       (rows, J - 1, 3) int16, joints from the root in units of 0.05 mm
+bones.npy      (rows, J - 1, 2) int16, directions of the uniform skeleton's bones
 
 or, where a source comes as features, as they came: features.npy (rows, F) float32.
 """
@@ -33,6 +33,7 @@ import torch
 from torch import Tensor
 
 import motionmamba
+from motionmamba.data.directions import decode_directions, encode_directions
 from motionmamba.data.progress import Progress, no_progress
 from motionmamba.data.text.tokens import tag
 from motionmamba.motion.features import canonical_joints, features_to_joints, joints_to_features
@@ -40,8 +41,7 @@ from motionmamba.motion.skeleton import HUMANML3D, Skeleton, get_skeleton, mirro
 
 SPLITS = ("train", "val", "test", "held_out")
 TABLES = ("dataset.json", "clips.json", "captions.json", "mean.npy", "std.npy")
-JOINT_FILES, FEATURE_FILES = ("root.npy", "pose.npy"), ("features.npy",)
-QUANTUM = 5e-5  # metres
+JOINT_FILES, FEATURE_FILES = ("root.npy", "bones.npy"), ("features.npy",)
 BATCH = 64  # clips whose features are computed at once
 
 
@@ -210,7 +210,7 @@ class MotionDataset:
     def _padded_joints(self, clips: Sequence[Clip], device) -> Tensor:
         """Joints (B, T, J, 3) of clips, the shorter ones standing still after their end."""
         rows = [slice(clip.start, clip.start + clip.length + 1) for clip in clips]
-        root, pose = (
+        root, codes = (
             torch.nn.utils.rnn.pad_sequence(
                 [torch.from_numpy(np.array(array[r])) for r in rows], batch_first=True
             ).to(device)
@@ -219,8 +219,13 @@ class MotionDataset:
         last = torch.tensor([clip.length for clip in clips], device=device)
         time = torch.minimum(torch.arange(root.shape[1], device=device), last[:, None])
         item = torch.arange(len(clips), device=device)[:, None]
-        root = root[item, time].unsqueeze(2)
-        joints = torch.cat([root, root + pose[item, time] * QUANTUM], dim=2)
+        lengths = np.linalg.norm(self.skeleton.offsets[1:], axis=-1)
+        bones = decode_directions(codes[item, time])
+        bones = bones * torch.tensor(lengths, dtype=bones.dtype, device=device)[:, None]
+        joints = [root[item, time]]
+        for bone, parent in enumerate(self.skeleton.parents[1:]):
+            joints.append(joints[parent] + bones[:, :, bone])
+        joints = torch.stack(joints, dim=2)
         mirrored = torch.tensor([clip.mirrored for clip in clips], device=device)
         if mirrored.any():
             scale = torch.tensor([clip.path_scale for clip in clips], device=device)
@@ -257,7 +262,7 @@ class MotionDataset:
     def _check(self):
         size, joints = self.skeleton.num_features, self.skeleton.num_joints
         rows = len(self._motion[0])
-        expected = [(rows, 3), (rows, joints - 1, 3)] if self.stores_joints else [(rows, size)]
+        expected = [(rows, 3), (rows, joints - 1, 2)] if self.stores_joints else [(rows, size)]
         shapes = [array.shape for array in self._motion]
         if shapes != expected:
             raise ValueError(f"its motion is {shapes}, expected {expected}")
@@ -411,19 +416,13 @@ def _write(folder, info, clips, captions, stored, inputs, statistics, overwrite)
 def _pack_joints(
     samples: list[Sample], skeleton: Skeleton, dropped: dict[str, str], progress: Progress
 ) -> dict[str, list[np.ndarray]]:
-    """Joints of all samples on the uniform skeleton, quantised; flawed ones go to `dropped`."""
+    """Root and bones of all samples on the uniform skeleton; flawed ones go to `dropped`."""
     packed: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     order = sorted(samples, key=lambda s: len(s.joints))
     for i in range(0, len(order), BATCH):
         for sample, joints in _canonical(order[i : i + BATCH], skeleton, dropped):
-            pose = (joints[:, 1:] - joints[:, :1]) / QUANTUM
-            if not np.isfinite(joints).all():
-                dropped[sample.name] = "joints lie on one another, so that bones have no direction"
-                continue
-            if np.abs(pose).max() > np.iinfo(np.int16).max:
-                dropped[sample.name] = "a joint is over 1.6 m away from the root"
-                continue
-            packed[sample.name] = joints[:, 0].astype(np.float32), pose.round().astype(np.int16)
+            bones = joints[:, 1:] - joints[:, list(skeleton.parents[1:])]
+            packed[sample.name] = joints[:, 0].astype(np.float32), encode_directions(bones)
         progress("fitting the skeleton", min(i + BATCH, len(order)), len(order))
     kept = [packed[s.name] for s in samples if s.name in packed]
     return {name: [rows[i] for rows in kept] for i, name in enumerate(JOINT_FILES)}

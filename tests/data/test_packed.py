@@ -3,8 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from motionmamba.data import packed
+from motionmamba.data.directions import decode_directions, encode_directions
 from motionmamba.data.packed import (
     JOINT_FILES,
     TABLES,
@@ -92,7 +94,7 @@ def test_features_are_those_of_the_joints_to_a_hair(written):
         features = written.features(clip)
         assert features.shape == expected.shape and features.dtype == np.float32
         far = np.abs(features[:, :259] - expected[:, :259])
-        assert far.max() < 5e-3 and np.median(far) < 2e-4
+        assert far.max() < 5e-4 and np.median(far) < 2e-5
         assert (features[:, 259:] == expected[:, 259:]).mean() > 0.99
         np.testing.assert_allclose(written.joints(clip), canonical_joints(joints), atol=1e-3)
 
@@ -120,11 +122,20 @@ def test_mirror_images_of_somebody_with_unequal_legs(tmp_path):
 
 def test_joints_are_stored_to_a_twentieth_of_a_millimetre_in_few_bytes(written):
     sample, clip = _prepared().samples[0], written.clips[0]
-    far = np.abs(written.joints(clip) - canonical_joints(sample.joints))
-    assert far.max() < 0.6 * packed.QUANTUM
+    assert np.abs(written.joints(clip) - canonical_joints(sample.joints)).max() < 5e-5
     size = sum((written.folder / name).stat().st_size for name in JOINT_FILES)
     rows = sum(len(sample.joints) for sample in _prepared().samples)
-    assert size < rows * 138 + 400  # mirrored clips cost nothing
+    assert size < rows * 96 + 400  # mirrored clips cost nothing
+
+
+def test_directions_keep_to_seven_hundredths_of_a_milliradian():
+    rng = np.random.default_rng(0)
+    axes = np.concatenate([np.eye(3), -np.eye(3), np.eye(3)[:, ::-1] + np.eye(3)])
+    vectors = np.concatenate([rng.normal(size=(20000, 3)), axes])
+    units = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    decoded = decode_directions(torch.from_numpy(encode_directions(vectors))).numpy()
+    np.testing.assert_allclose(np.linalg.norm(decoded, axis=-1), 1, atol=1e-6)
+    assert np.linalg.norm(decoded - units, axis=-1).max() < 7e-5
 
 
 def test_statistics_are_of_training_and_averaged_over_blocks(written):
@@ -179,7 +190,7 @@ def test_checksums_tell_data_apart(folder, tmp_path):
     changed.samples[0].joints[5:, 20] += 0.02
     other = write_dataset(tmp_path / "other", changed, "toy")
     differ = {name for name, sha in same.info["files"].items() if other.info["files"][name] != sha}
-    assert differ == {"pose.npy", "mean.npy", "std.npy"}
+    assert differ == {"bones.npy", "mean.npy", "std.npy"}
 
 
 @pytest.mark.parametrize("name", (*TABLES, *JOINT_FILES))

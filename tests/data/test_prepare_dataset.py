@@ -66,11 +66,11 @@ def test_procedural_checked_and_merged(tmp_path):
     assert done.returncode == 0, done.stdout
     assert (tmp_path / "found.json").is_file()
 
-    content = bytearray((tmp_path / "toy1" / "pose.npy").read_bytes())
+    content = bytearray((tmp_path / "toy1" / "bones.npy").read_bytes())
     content[-1] ^= 1
-    (tmp_path / "toy1" / "pose.npy").write_bytes(content)
+    (tmp_path / "toy1" / "bones.npy").write_bytes(content)
     done = _run("check", tmp_path / "toy1")
-    assert done.returncode == 1 and "pose.npy" in done.stdout
+    assert done.returncode == 1 and "bones.npy" in done.stdout
     done = _run("check", tmp_path / "nowhere")
     assert done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1
 

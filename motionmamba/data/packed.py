@@ -201,10 +201,8 @@ class MotionDataset:
             rows = joints_to_features(
                 joints, retarget=False, dataset=self.skeleton.name, lengths=frames + 1, fold=False
             )
-            time = torch.arange(rows.shape[1], device=device)
-            valid = time < frames[:, None]
-            index = starts[batch].to(device)[:, None] + time
-            features[index[valid]] = rows[valid]
+            for row, start, clip in zip(rows, starts[batch].tolist(), chosen, strict=True):
+                features[start : start + clip.length] = row[: clip.length]
         return features, starts.to(device)
 
     def _padded_joints(self, clips: Sequence[Clip], device) -> Tensor:

@@ -230,14 +230,18 @@ def _make(out: Path, name: str, overwrite: bool, prepare, *arguments, **options)
     from motionmamba.data.report import write_report
 
     check_target(out, overwrite)
+    work = out.with_name(f".{out.name}.work")
     if "workers" in options:  # these sources go on where they were interrupted
-        options["work"] = out.with_name(f".{out.name}.work")
-    with _progress_bars() as progress:
-        prepared = prepare(*arguments, progress=progress, **options)
-        dataset = write_dataset(out, prepared, name, overwrite, progress)
-        write_report(dataset)
-    if "work" in options:
-        shutil.rmtree(options["work"], ignore_errors=True)
+        options["work"] = work
+    try:
+        with _progress_bars() as progress:
+            prepared = prepare(*arguments, progress=progress, **options)
+            dataset = write_dataset(out, prepared, name, overwrite, progress)
+            write_report(dataset)
+    except ValueError:  # unlike an interruption nothing that the same command could go on from
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    shutil.rmtree(work, ignore_errors=True)
     _summarise(dataset)
 
 

@@ -58,7 +58,6 @@ from motionmamba.data.sources.humanml3d import (
 )
 from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
-    WINDOW,
 )
 from motionmamba.motion.features import features_to_joints
 from motionmamba.motion.skeleton import HUMANML3D, KIT, Skeleton, get_skeleton
@@ -252,7 +251,7 @@ def _check_index(dataset: MotionDataset) -> Iterator[Finding]:
             yield Finding(clip.name, Kind.INDEX, f"its source {clip.source!r} is not described")
         if not clip.captions and not clip.parts:
             yield Finding(clip.name, Kind.NO_TEXT, "the clip has no caption")
-        yield from _check_length(clip.name, clip.length, MIN_FRAMES, WINDOW)
+        yield from _check_length(clip.name, clip.length, MIN_FRAMES, END_FRAMES - 1)
     yield from _check_made(clips)
     counts = dict(Counter(clip.split for clip in clips))
     if counts != dataset.info.get("clips"):

@@ -28,7 +28,6 @@ from motionmamba.data.sources.humanml3d import (
     SPLITS,
     STATEMENT,
     TEXT_FPS,
-    parse_line,
 )
 from motionmamba.data.sources.recordings import (
     Recording,
@@ -36,6 +35,7 @@ from motionmamba.data.sources.recordings import (
     iter_files,
     read_recordings,
 )
+from motionmamba.data.text.lines import parse_lines
 from motionmamba.data.text.sides import swap_sides
 from motionmamba.motion.skeleton import HUMANML3D
 from motionmamba.motion.smpl import SmplModel
@@ -399,19 +399,10 @@ class _Texts:
             return [], [], "no text"
         content = content.read_bytes() if isinstance(content, Path) else content
         self.inputs[file] = _sha256(content)
-        try:
-            lines = content.decode("utf-8").splitlines()
-        except UnicodeDecodeError:
-            return [], [], "text not UTF-8"
+        lines, flaws = parse_lines(file, content)
+        self._dropped |= flaws
         whole, parts = [], []
-        for number, text in enumerate(lines, 1):
-            if not text.strip():
-                continue
-            try:
-                line = parse_line(text)
-            except ValueError:
-                self._dropped[f"{file}:{number}"] = "not caption#tokens#start#end"
-                continue
+        for number, line in lines.items():
             length = len(range(frames)[int(line.start * TEXT_FPS) : int(line.end * TEXT_FPS)])
             if line.is_whole:
                 whole.append(line.caption)

@@ -13,7 +13,6 @@ from pathlib import Path, PurePosixPath
 
 from motionmamba.data.packed import SPLITS, Caption, Prepared, Sample, Source
 from motionmamba.data.progress import Progress, no_progress
-from motionmamba.data.sources.humanml3d import TextLine, parse_line
 from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
     File,
@@ -22,6 +21,7 @@ from motionmamba.data.sources.recordings import (
     iter_files,
     windows,
 )
+from motionmamba.data.text.lines import TextLine, parse_lines
 from motionmamba.data.text.sides import swap_sides
 from motionmamba.motion.skeleton import HUMANML3D
 
@@ -119,13 +119,13 @@ class Captions:
         self.statement = STATEMENTS["sidecar"] + MIRRORED
         for text_name, content in texts.items():
             name = self.find(str(PurePosixPath(text_name).with_suffix("")))
-            parsed, flaws = _parse_sidecar(text_name, content)
+            parsed, flaws = parse_lines(text_name, content)
             if name is None and parsed:
                 flaws = {text_name: "no recording of that name"}
             if name is not None or parsed:
                 self.dropped |= flaws
             if name is not None:
-                self.lines[name] += parsed
+                self.lines[name] += parsed.values()
                 self.inputs[text_name] = hashlib.sha256(content).hexdigest()
 
     def read_table(self, path: Path):
@@ -319,21 +319,6 @@ def _mirrored(caption: str | Caption) -> str | Caption:
     text = caption.text if isinstance(caption, Caption) else caption
     swapped = swap_sides(text)
     return caption if swapped == text else swapped
-
-
-def _parse_sidecar(name: str, content: bytes) -> tuple[list[TextLine], dict[str, str]]:
-    try:
-        lines = content.decode("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        return [], {name: "not UTF-8"}
-    parsed, flaws = [], {}
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                parsed.append(parse_line(line))
-            except ValueError:
-                flaws[f"{name}:{number}"] = "not caption#tokens#start#end"
-    return parsed, flaws
 
 
 def _words(text: str) -> str:

@@ -23,7 +23,7 @@ from motionmamba.data.progress import Progress, no_progress
 from motionmamba.data.sources.amass import Slice, read_index
 from motionmamba.data.sources.cmu_captions import Telling, read_description, tell
 from motionmamba.data.sources.cmu_segments import STILL, Body, Event, find_events
-from motionmamba.data.sources.humanml3d import END_FRAMES, HUMANML3D_FOLDER, SPLITS, parse_line
+from motionmamba.data.sources.humanml3d import END_FRAMES, HUMANML3D_FOLDER, SPLITS
 from motionmamba.data.sources.joint_map import JointMap, load_joint_map
 from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
@@ -35,6 +35,7 @@ from motionmamba.data.sources.recordings import (
     resample,
     windows,
 )
+from motionmamba.data.text.lines import parse_lines
 from motionmamba.data.text.sides import swap_sides
 from motionmamba.motion.asfamc import Asf, parse_amc, parse_asf
 from motionmamba.motion.bvh import parse_bvh
@@ -462,7 +463,10 @@ def _annotated(name: str, take: str, split: str, joints: np.ndarray, texts: Path
 
 def _read_texts(path: Path) -> tuple[list[Caption], list[tuple[Caption, float, float]]]:
     """Captions of a whole clip, and those of parts with their start and end."""
-    lines = [parse_line(line) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    found, flaws = parse_lines(path.name, path.read_bytes())
+    if flaws:
+        raise ValueError(": ".join(next(iter(flaws.items()))))
+    lines = found.values()
     whole = [line.caption for line in lines if line.is_whole]
     return whole, [(line.caption, line.start, line.end) for line in lines if not line.is_whole]
 

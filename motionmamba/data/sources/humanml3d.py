@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from motionmamba.data.packed import Caption, Prepared, Sample, Source
+from motionmamba.data.packed import Prepared, Sample, Source
 from motionmamba.data.progress import Progress, no_progress
+from motionmamba.data.text.lines import parse_lines
 from motionmamba.motion.skeleton import HUMANML3D, KIT, Skeleton
 
 SPLITS = ("train", "val", "test")
@@ -170,7 +170,9 @@ class _Folder:
             self.dropped[vectors] = reason
             return []
         whole, clips = [], []
-        for number, line in self._read_lines(texts):
+        lines, flaws = parse_lines(texts, self._read(texts))
+        self.dropped |= flaws
+        for number, line in lines.items():
             if line.is_whole:
                 whole.append(line.caption)
                 continue
@@ -190,25 +192,6 @@ class _Folder:
         self.inputs[name] = hashlib.sha256(content).hexdigest()
         return content
 
-    def _read_lines(self, name: str) -> list[tuple[int, TextLine]]:
-        """The usable lines with their numbers from 1."""
-        try:
-            lines = self._read(name).decode("utf-8").splitlines()
-        except UnicodeDecodeError:
-            self.dropped[name] = "not UTF-8"
-            return []
-        parsed = []
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                parsed.append((number, parse_line(line)))
-            except ValueError:
-                self.dropped[f"{name}:{number}"] = "not caption#tokens#start#end"
-        if not parsed:
-            self.dropped[name] = "no caption"
-        return parsed
-
     def _flaw(self, features: np.ndarray | None) -> str:
         """Why a clip's features cannot be used; empty when they can."""
         size = self.benchmark.skeleton.num_features
@@ -224,32 +207,6 @@ class _Folder:
         if frames < self.benchmark.min_frames:
             return f"under {self.benchmark.min_frames} frames"
         return f"{END_FRAMES} frames or more" if frames >= END_FRAMES else ""
-
-
-@dataclass(frozen=True)
-class TextLine:
-    """A caption and the seconds that it is about; both 0 for the whole clip."""
-
-    caption: Caption
-    start: float
-    end: float
-
-    @property
-    def is_whole(self) -> bool:
-        return self.start == self.end == 0
-
-
-def parse_line(line: str) -> TextLine:
-    """Parses `caption#word/POS word/POS#start#end`; times that are nan count as 0.
-
-    Raises:
-        ValueError: when the line is anything else.
-    """
-    text, tokens, *times = line.strip().split("#")
-    start, end = (0.0 if math.isnan(t) else t for t in map(float, times))
-    if not text or not (0 <= start < math.inf and 0 <= end < math.inf):
-        raise ValueError(f"{line!r} has no caption or no times")
-    return TextLine(Caption(text, tokens), start, end)
 
 
 def _plain_array(content: bytes) -> np.ndarray | None:

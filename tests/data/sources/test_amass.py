@@ -330,7 +330,8 @@ def test_bad_clips_are_dropped_one_by_one(world):
     assert prepared.dropped == {
         "000002": "NaN or infinite",
         "000004": "no text",
-        "000006": "text not UTF-8",
+        "000006": "no caption in its text",
+        "texts/000006.txt": "not UTF-8",
         "000007": "no caption in its text",
         "texts/000007.txt:1": "not caption#tokens#start#end",
         "000011": "past the end: 60 to 200 of 74 frames",
@@ -388,6 +389,7 @@ def test_texts(world):
     assert prepared.dropped == {
         "texts/000002.txt:3": "part under 40 frames",
         "texts/000002.txt:5": "not caption#tokens#start#end",
+        "texts/M000003.txt": "no caption",
         "M000003": "no caption in its text",
     }
     assert {"index.csv", "texts/000002.txt", "texts/M000001.txt"} < set(prepared.inputs)

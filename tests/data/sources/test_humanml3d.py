@@ -7,7 +7,8 @@ from finished_folder import WHOLE, swaying_body, write_folder
 
 from motionmamba.data import write_dataset
 from motionmamba.data.packed import Caption
-from motionmamba.data.sources.humanml3d import MIRRORED, parse_line, prepare_humanml3d, prepare_kit
+from motionmamba.data.sources.humanml3d import MIRRORED, prepare_humanml3d, prepare_kit
+from motionmamba.data.text.lines import parse_line
 from motionmamba.motion.skeleton import HUMANML3D, KIT
 
 WALKS = Caption("a person walks.", "a/DET person/NOUN walk/VERB")

@@ -280,6 +280,12 @@ def _summarise(dataset):
     told = {(s["statement"], s["licence"]) for s in dataset.info["sources"].values()}
     for statement, licence in sorted(told):
         console.print(f"{statement} Licence: {licence}", markup=False, soft_wrap=True)
+    if account := dataset.info["settings"].get("account"):
+        columns = list(next(iter(account.values())))[:-1]  # what was dropped is told below
+        table = Table("sub-dataset", *columns)
+        for subset, counts in account.items():
+            table.add_row(subset, *(str(counts[column]) for column in columns))
+        console.print(table)
     for text in dataset.info["settings"].get("joint_maps", {}).values():
         console.print(text, markup=False, highlight=False)
     if dropped := dataset.info["dropped"]:

@@ -1,6 +1,10 @@
 import csv
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -515,3 +519,16 @@ def test_a_packed_set_loads_again(world, tmp_path):
     again = MotionDataset.load(dataset.folder)
     assert [clip.name for clip in again.clips] == [clip.name for clip in dataset.clips]
     assert again.info["settings"]["account"]["CMU"]["clips"] == 2
+
+
+def test_the_command_accounts_for_every_sub_dataset(world, tmp_path):
+    script = Path(__file__).parents[3] / "scripts" / "prepare_dataset.py"
+    places = {"source": world.source, "models": world.models, "index": world.index}
+    places |= {"texts": world.texts, "splits": world.splits, "humanact12": world.humanact12}
+    options = [text for name, path in places.items() for text in (f"--{name}", str(path))]
+    command = [sys.executable, script, "amass", *options, "--out", tmp_path / "packed"]
+    environment = os.environ | {"PYTHONPATH": str(script.parents[1])}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "sub-dataset" in done.stdout and "MPI_HDM05" in done.stdout
+    assert len(MotionDataset.load(tmp_path / "packed").clips) == 2 * len(ROWS)

@@ -22,7 +22,7 @@ from motionmamba.data.progress import Progress, no_progress
 
 WINDOW = 196  # frames at 20 fps, the longest clip of HumanML3D
 MIN_FRAMES = 16
-MAX_FILE = 1 << 29  # bytes of one recording, lest an archive unpacks without end
+MAX_FILE = 1 << 28  # bytes of one recording, lest an archive unpacks without end
 SPLIT_SHARES = {"test": 0.10, "val": 0.05}
 
 File = tuple[str, "Path | bytes"]
@@ -48,7 +48,7 @@ def iter_files(source: Path, suffixes: tuple[str, ...]) -> Iterator[File]:
     Nothing is unpacked to disk; links and other specials in archives are passed over.
 
     Raises:
-        ValueError: when there is no such folder or archive, or a file in it has over 512 MiB.
+        ValueError: when there is no such folder or archive, or a file in it has over 256 MiB.
     """
     source = Path(source)
     if not source.exists():

@@ -13,10 +13,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from motionmamba.ops.selective_scan_reference import selective_scan_reference
+
 # numbers of a state: in a block of steps, in one step, and in a step that counts as narrow
 BLOCK_ELEMENTS = 1 << 19
 STEP_ELEMENTS = 1 << 16
 NARROW_ELEMENTS = 1 << 14
+FEW_STEPS = 5  # of all groups together, which a plain loop has done before blocks are laid out
 LOG2_E = math.log2(math.e)
 
 
@@ -37,6 +40,10 @@ def selective_scan_torch(
     zoh: bool,
 ) -> tuple[Tensor, Tensor]:
     """`selective_scan` with B, C (B, G, N, L), in float64 if u is, else in float32."""
+    if u.shape[2] * len(reverse) <= FEW_STEPS:
+        inputs = u, delta, A, B, C, D, z, delta_bias, initial_state, lengths
+        options = {"delta_softplus": delta_softplus, "reverse": reverse, "zoh": zoh}
+        return selective_scan_reference(*inputs, **options)
     dtype = torch.promote_types(u.dtype, torch.float32)
     batch, _, length = u.shape
     groups = len(reverse)

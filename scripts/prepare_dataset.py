@@ -17,6 +17,16 @@ Out = Annotated[Path, typer.Option(help="Folder of the packed data set.")]
 Seed = Annotated[int, typer.Option(help="Of captions and choices.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a data set that is there.")]
 Workers = Annotated[int | None, typer.Option(help="Processes; as many as cores by default.")]
+Licence = Annotated[str, typer.Option(help="Under which the motion may be used.")]
+Title = Annotated[str, typer.Option(help="What the motion is called; as the source by default.")]
+Captions = Annotated[
+    Path | None, typer.Option(help="CSV: file, caption, and perhaps start, end in seconds.")
+]
+NamePattern = Annotated[
+    str | None, typer.Option(help="What file names tell: {content}_{style}_{id}.")
+]
+Splits = Annotated[Path | None, typer.Option(help="Folder of train.txt, val.txt, test.txt.")]
+Texts = Annotated[Path | None, typer.Option(help="HumanML3D's texts, for these segments.")]
 Joined = Annotated[int, typer.Option(help="Clips of several takes, one after another.")]
 Warped = Annotated[int, typer.Option(help="Clips at a slower or faster pace.")]
 Overlaid = Annotated[int, typer.Option(help="Clips with the arms of one take on another's legs.")]
@@ -56,9 +66,7 @@ def cmu(
     humanml3d_index: Annotated[
         Path | None, typer.Option(help="HumanML3D's index.csv: cut its segments and no others.")
     ] = None,
-    texts: Annotated[
-        Path | None, typer.Option(help="HumanML3D's folder texts, for these segments.")
-    ] = None,
+    texts: Texts = None,
     seed: Seed = 0,
     workers: Workers = None,
     overwrite: Overwrite = False,
@@ -73,21 +81,15 @@ def cmu(
 @app.command()
 def bvh(
     source: Annotated[Path, typer.Option(help="Folder or archive with BVH files.")],
-    licence: Annotated[str, typer.Option(help="Under which the recordings may be used.")],
+    licence: Licence,
     out: Out = Path("data/bvh"),
     joint_map: Annotated[
         str, typer.Option("--map", help="Name of a joint map, a .yaml file, or auto.")
     ] = "auto",
-    captions: Annotated[
-        Path | None, typer.Option(help="CSV: file, caption, and perhaps start, end in seconds.")
-    ] = None,
-    name_pattern: Annotated[
-        str | None, typer.Option(help="What file names tell: {content}_{style}_{id}.")
-    ] = None,
-    splits: Annotated[
-        Path | None, typer.Option(help="Folder of train.txt, val.txt, test.txt.")
-    ] = None,
-    title: Annotated[str, typer.Option(help="What the recordings are called.")] = "",
+    captions: Captions = None,
+    name_pattern: NamePattern = None,
+    splits: Splits = None,
+    title: Title = "",
     seed: Seed = 0,
     workers: Workers = None,
     overwrite: Overwrite = False,
@@ -103,19 +105,13 @@ def bvh(
 @app.command()
 def joints(
     source: Annotated[Path, typer.Option(help="Folder or archive: NAME.npy (T, 22, 3).")],
-    licence: Annotated[str, typer.Option(help="Under which the motion may be used.")],
+    licence: Licence,
     out: Out = Path("data/joints"),
     fps: Annotated[float, typer.Option(help="Frames per second of the files.")] = 20.0,
-    captions: Annotated[
-        Path | None, typer.Option(help="CSV: file, caption, and perhaps start, end in seconds.")
-    ] = None,
-    name_pattern: Annotated[
-        str | None, typer.Option(help="What file names tell: {content}_{style}_{id}.")
-    ] = None,
-    splits: Annotated[
-        Path | None, typer.Option(help="Folder of train.txt, val.txt, test.txt.")
-    ] = None,
-    title: Annotated[str, typer.Option(help="What the motion is called.")] = "",
+    captions: Captions = None,
+    name_pattern: NamePattern = None,
+    splits: Splits = None,
+    title: Title = "",
     workers: Workers = None,
     overwrite: Overwrite = False,
 ):
@@ -133,9 +129,7 @@ def amass(
     models: Annotated[Path, typer.Option(help="Folder of SMPL-H bodies, .npz or .pkl.")],
     index: Annotated[Path, typer.Option(help="HumanML3D's index.csv.")],
     texts: Annotated[Path, typer.Option(help="HumanML3D's texts, folder or archive.")],
-    splits: Annotated[
-        Path | None, typer.Option(help="Folder of HumanML3D's train.txt, val.txt, test.txt.")
-    ] = None,
+    splits: Splits = None,
     humanact12: Annotated[
         Path | None, typer.Option(help="pose_data/humanact12, if not in the source.")
     ] = None,

@@ -287,9 +287,13 @@ def write_dataset(
     Samples whose joints make no features are added to what was dropped.
 
     Raises:
-        ValueError: when there is no sample for training or the folder holds something already.
+        ValueError: when there is no sample for training, two have one name, or the folder holds
+            something already.
     """
     samples, dropped = prepared.samples, dict(prepared.dropped)
+    repeated = [n for n, count in Counter(s.name for s in samples).items() if count > 1]
+    if repeated:
+        raise ValueError(f"several clips are called {repeated[0]}; give each a name of its own")
     if all(s.joints is not None for s in samples):
         stored = _pack_joints(samples, prepared.skeleton, dropped, progress)
         samples = [s for s in samples if s.name not in dropped]
@@ -393,6 +397,7 @@ def _write(folder, info, clips, captions, stored, inputs, statistics, overwrite)
         mean, std = statistics or _statistics(dataset)
         np.save(partial / "mean.npy", mean)
         np.save(partial / "std.npy", std)
+        del dataset, motion  # no folder with mapped files can be moved on Windows
         _write_json(partial / "clips.json", [asdict(clip) for clip in clips])
         _write_json(partial / "captions.json", [caption._asdict() for caption in captions])
         _write_json(partial / "inputs.json", inputs)

@@ -217,6 +217,14 @@ def test_clips_at_odds_with_the_data(folder, key, value):
         MotionDataset.load(folder)
 
 
+def test_two_clips_of_one_name_are_refused(tmp_path):
+    prepared = _prepared(3)
+    prepared.samples[2].name = "clip0"
+    with pytest.raises(ValueError, match="several clips are called clip0"):
+        write_dataset(tmp_path / "toy", prepared, "toy")
+    assert not list(tmp_path.iterdir())
+
+
 def test_failure_leaves_nothing_behind(tmp_path, folder, monkeypatch):
     def fail(*_):
         raise OSError("disk is full")

@@ -91,6 +91,17 @@ def test_round_trip_up_to_canonicalisation(dataset, seed):
     np.testing.assert_allclose(recovered, canonical(joints, dataset)[:-1], atol=1e-4)
 
 
+def assert_same(features: np.ndarray, expected: np.ndarray):
+    """Equal to 1e-5, but for rotations, which are of float32 and of bones that oppose their rest
+    direction only good to 5e-5."""
+    joints = (features.shape[-1] + 1) // 12
+    rotations = slice(4 + 3 * (joints - 1), 4 + 9 * (joints - 1))
+    tolerance = np.full(features.shape[-1], 1e-5)
+    tolerance[rotations] = 5e-5
+    far = np.abs(features - expected) - 1e-7 * np.abs(expected)
+    assert (far <= tolerance).all(), far.max(0) / tolerance
+
+
 @DATASETS
 def test_moving_and_turning_the_input_changes_nothing(dataset):
     joints = random_motion(dataset)
@@ -98,7 +109,7 @@ def test_moving_and_turning_the_input_changes_nothing(dataset):
     moved = joints @ turn.T + [3.0, -2.0, 5.0]
     features = joints_to_features(joints, retarget=False, dataset=dataset)
     again = joints_to_features(moved, retarget=False, dataset=dataset)
-    np.testing.assert_allclose(again, features, atol=5e-5)
+    assert_same(again, features)
 
 
 def test_retargeting_gives_the_uniform_bones_at_any_scale():
@@ -110,7 +121,7 @@ def test_retargeting_gives_the_uniform_bones_at_any_scale():
     np.testing.assert_allclose(
         np.linalg.norm(bones, axis=-1), np.broadcast_to(lengths, bones.shape[:-1]), atol=1e-5
     )
-    np.testing.assert_allclose(joints_to_features(100 * joints), features, atol=5e-5)
+    assert_same(joints_to_features(100 * joints), features)
 
 
 @DATASETS

@@ -7,11 +7,9 @@ import torch
 from omegaconf import DictConfig
 
 from motionmamba.data import MotionDataset
+from motionmamba.data.crops import UNIT, Stretch, captioned_stretches, random_crops
 from motionmamba.models.autoencoder import MotionAutoencoder
 from motionmamba.training.text import CaptionEmbeddings
-
-UNIT = 4  # frames: crops are multiples of it, as in the loader of EricGuo5513/text-to-motion
-SHORTER = 1 / 3  # chance of a crop one unit shorter: that loader's `single, single, double`
 
 
 class Bucket(NamedTuple):
@@ -58,15 +56,6 @@ def bucket_count(train: DictConfig, device: torch.device) -> int:
     if train.buckets < 1:
         raise ValueError(f"train.buckets is {train.buckets}, expected 1 or more groups of clips")
     return train.buckets if device.type == "cpu" else 1
-
-
-class Stretch(NamedTuple):
-    """Frames of a clip of a split, and the indices of their captions."""
-
-    clip: int
-    start: int
-    length: int
-    captions: list[int]
 
 
 class WindowSampler:
@@ -127,12 +116,7 @@ class WindowSampler:
     ) -> dict[str, torch.Tensor]:
         """A random crop of each of the motions `items` (B,), padded to `frames`."""
         lengths = self.lengths[items]
-        chance = torch.rand(2, len(items), generator=generator, device=items.device)
-        units = lengths // UNIT - (chance[0] < SHORTER).long()
-        cropped = units.clamp(1, self.window // UNIT) * UNIT
-        slack = lengths - cropped
-        # rounding may lift chance times a number to that number
-        offset = torch.minimum((chance[1] * (slack + 1)).long(), slack)
+        offset, cropped = random_crops(lengths, self.window, generator)
         return self.gather(self.starts[items] + offset, cropped, frames)
 
     def gather(
@@ -168,7 +152,7 @@ class LatentSampler:
         random_crops: bool = True,
         buckets: int = 1,
     ):
-        stretches = _captioned(dataset, split)
+        stretches = captioned_stretches(dataset, split)
         longest = vae.config.max_frames
         windows = WindowSampler(
             dataset, split, vae.mean, vae.std, longest, device, buckets, stretches
@@ -214,21 +198,6 @@ class LatentSampler:
         mean, std = (x[items, :tokens].float() for x in (means, stds))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         return mean + std * noise, lengths[items]
-
-
-def _captioned(dataset: MotionDataset, split: str) -> list[Stretch]:
-    """The clips of a split and their parts, as far as they have captions."""
-    captions: dict[tuple[int, int, int], list[int]] = {}
-    for i, clip in enumerate(dataset.split(split)):
-        if clip.captions:
-            captions[i, 0, clip.length] = list(clip.captions)
-        for part in clip.parts:
-            first, end = (int(seconds * dataset.fps) for seconds in (part.start, part.end))
-            part_of_clip = i, first, min(end, clip.length) - first
-            captions.setdefault(part_of_clip, []).append(part.caption)
-    if not captions:
-        raise ValueError(f"the data set {dataset.name} has no captions in its {split} split")
-    return [Stretch(*key, indices) for key, indices in captions.items()]
 
 
 def _tokens(vae: MotionAutoencoder, frames: int) -> int:

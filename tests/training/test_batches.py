@@ -4,9 +4,10 @@ import torch
 from omegaconf import OmegaConf
 
 from motionmamba.data import write_dataset
+from motionmamba.data.crops import UNIT
 from motionmamba.data.packed import Prepared, Sample, Source
 from motionmamba.models import TemporalMotionVAE
-from motionmamba.training.batches import UNIT, LatentSampler, WindowSampler, bucket_count
+from motionmamba.training.batches import LatentSampler, WindowSampler, bucket_count
 from motionmamba.training.text import CaptionEmbeddings
 
 

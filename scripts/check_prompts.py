@@ -2,7 +2,6 @@
 """Does a model do what it is told? Measures motions of sentences outside its caption grammar."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
@@ -11,52 +10,56 @@ from _cli import CONFIGS, run_script
 
 
 def main(
-    checkpoint: Annotated[str | None, typer.Option(help="Pipeline; the shipped one.")] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="Pipeline; the shipped one by default.")
+    ] = None,
     prompts: Annotated[Path, typer.Option(help="YAML list of prompts and checks.")] = CONFIGS
     / "prompts.yaml",
-    seeds: Annotated[int, typer.Option(help="Motions of each sentence.")] = 5,
+    seeds: Annotated[int, typer.Option(min=1, help="Motions of each sentence.")] = 5,
     seconds: Annotated[float, typer.Option(help="Length of each motion.")] = 6.0,
-    steps: Annotated[int | None, typer.Option(help="Denoising steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Guidance scale.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoising steps; the checkpoint's.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Guidance; the checkpoint's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
 ):
     """Generate every sentence and check the motion: which hand, which way, how fast."""
     import torch
-    from omegaconf import OmegaConf
-    from rich.console import Console
-    from rich.table import Table
+    from rich.progress import Progress
 
-    from motionmamba.evaluation.kinematics import passes, wrong_side
+    from motionmamba.evaluation.prompts import check_prompts, generate_with, read_prompts
     from motionmamba.pipeline import MotionMambaPipeline
 
+    sentences = read_prompts(prompts)
+    if out and not out.parent.is_dir():
+        raise ValueError(f"there is no folder {out.parent} to write {out.name} to; make it first")
     pipeline = MotionMambaPipeline.from_pretrained(checkpoint)
     pipeline.to("cuda" if torch.cuda.is_available() else "cpu")
     pipeline.set_progress_bar_config(disable=True)
-    table = Table("prompt", "did", "missed", title=f"{seeds} motions of {seconds:g} s each")
-    done = total = sides = sided = 0
-    for prompt, checks in OmegaConf.to_container(OmegaConf.load(prompts)):
-        generators = [torch.Generator().manual_seed(seed) for seed in range(seeds)]
-        motions = pipeline(
-            [prompt] * seeds,
-            seconds=seconds,
-            num_inference_steps=steps,
-            guidance_scale=guidance,
-            generator=generators,
-        ).motions
-        misses, good = Counter(), 0
-        for motion in motions:
-            missed = [c for c in checks if not passes(c, motion.joints, motion.fps)]
-            good += not missed
-            sided += any(w in prompt for w in ("left", "right"))
-            sides += any(wrong_side(c, motion.joints, motion.fps) for c in checks)
-            misses.update(missed)
-        done, total = done + good, total + seeds
-        table.add_row(prompt, f"{good}/{seeds}", ", ".join(f"{c} ×{n}" for c, n in misses.items()))
-    Console().print(table)
-    print(f"did what it was told: {done}/{total}; on the wrong side: {sides}/{sided}")
+    with Progress(transient=True) as bar:
+        task = bar.add_task("generating", total=len(sentences) * seeds)
+        report = check_prompts(
+            *(generate_with(pipeline, steps, guidance), sentences, seeds, seconds),
+            progress=lambda what, done, total: bar.update(task, completed=done),
+        ).to_dict()
+    _show(report)
     if out:
-        result = {"done": done, "total": total, "wrong_side": sides, "sided": sided}
-        out.write_text(json.dumps(result | {"seeds": seeds, "seconds": seconds}) + "\n")
+        out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _show(report: dict):
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"{report['seeds']} motions of {report['seconds']:g} s each"
+    table = Table("prompt", "did", "other side", "missed", title=title)
+    for row in report["prompts"]:
+        misses = ", ".join(f"{check} ×{count}" for check, count in row["misses"].items())
+        table.add_row(
+            row["prompt"], f"{row['done']}/{row['total']}", str(row["wrong_side"] or ""), misses
+        )
+    Console().print(table)
+    rate, wrong = (f"{report[key] or 0:.1%}" for key in ("rate", "wrong_side_rate"))
+    print(f"did what it was told: {report['done']}/{report['total']} ({rate})")
+    print(f"did it on the other side: {report['wrong_side']}/{report['sided']} ({wrong})")
 
 
 if __name__ == "__main__":

@@ -168,7 +168,13 @@ class MotionDataset:
         return {split: [c for c in self.clips if c.split == split] for split in SPLITS}
 
     def split(self, name: str) -> list[Clip]:
-        """Clips of `train`, `val`, `test` or `held_out`, the combinations that training lacks."""
+        """Clips of `train`, `val`, `test` or `held_out`, the combinations that training lacks.
+
+        Raises:
+            ValueError: for another name.
+        """
+        if name not in SPLITS:
+            raise ValueError(f"there is no split {name!r}; choose one of {', '.join(SPLITS)}")
         return self._by_split[name]
 
     def joints(self, clip: Clip) -> np.ndarray:

@@ -57,6 +57,21 @@ def matching_score(text, motion) -> float:
     return float(np.linalg.norm(text - motion, axis=-1).mean())
 
 
+def retrieval(queries, candidates, ranks=(1, 3, 10)) -> np.ndarray:
+    """Share of queries (N, D) whose own candidate is among the k nearest of all (N, D): (ranks,).
+
+    Rows are pairs: texts and motions for text-to-motion retrieval, the other way round for
+    motion-to-text. Unlike in `r_precision`, all N are one pool, so values of different N cannot be
+    compared. Candidates at the same distance count as nearer.
+    """
+    queries, candidates = _pairs(queries, candidates)
+    # a query's own squared length adds the same to all of its distances
+    distances = np.square(candidates).sum(1) - 2 * queries @ candidates.T
+    own = distances.diagonal()[:, None]
+    place = (distances <= own + 1e-9 * np.abs(own)).sum(1)
+    return (place[:, None] <= np.asarray(ranks)).mean(0)
+
+
 def diversity(motion, num_pairs: int = 300, *, generator: np.random.Generator) -> float:
     """Mean distance between two random draws of num_pairs rows each of motion (N, D).
 

@@ -5,6 +5,8 @@ Texts and motions are embedded in one space, where `motionmamba.evaluation.metri
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +15,13 @@ import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 
 from motionmamba.evaluation.word_vectors import PARTS_OF_SPEECH, WordVectorizer
-from motionmamba.models.common import length_mask
+from motionmamba.models.common import length_mask, weights_sha256
 from motionmamba.motion.skeleton import HUMANML3D, KIT
 
 MAX_FRAMES = 196
@@ -25,6 +29,8 @@ MAX_WORDS = 20
 FRAMES_PER_MOVEMENT = 4
 NUM_CONTACTS = 4
 NETWORKS = ("movement_encoder", "motion_encoder", "text_encoder")
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "evaluator"
+CONFIG_FILE, WEIGHTS_FILE = "config.json", "diffusion_pytorch_model.safetensors"
 # Folders, beside that of the checkpoint, of the model whose statistics the evaluator was trained on
 _STATISTICS = {HUMANML3D.num_features: "Comp_v6_KLD01", KIT.num_features: "Comp_v6_KLD005"}
 
@@ -99,9 +105,10 @@ class T2MEvaluator(ModelMixin, ConfigMixin):
         movement_size, motion_size, text_size: widths of the networks.
         embedding_size: D of the embeddings.
         word_size: of the word vectors.
+        trained_on: name of the data.
     """
 
-    config_name = "config.json"
+    config_name = CONFIG_FILE
 
     @register_to_config
     def __init__(
@@ -113,6 +120,7 @@ class T2MEvaluator(ModelMixin, ConfigMixin):
         text_size: int = 512,
         embedding_size: int = 512,
         word_size: int = 300,
+        trained_on: str = "",
     ):
         super().__init__()
         self.movement_encoder = MovementEncoder(num_features - NUM_CONTACTS, movement_size)
@@ -136,11 +144,18 @@ class T2MEvaluator(ModelMixin, ConfigMixin):
         self._check(features, lengths)
         movements = lengths // FRAMES_PER_MOVEMENT
         counts = length_mask(movements * FRAMES_PER_MOVEMENT, features.shape[1])[..., None]
-        frames = torch.where(counts, (features - self.mean) / self.std, 0.0)[..., :-NUM_CONTACTS]
-        # Movements see a little beyond their frames. The original pads all motions to 196 frames,
-        # so that it is always the same that they see, whatever else is in the batch.
-        frames = nn.functional.pad(frames, (0, 0, 0, MAX_FRAMES - frames.shape[1]))
-        return self.motion_encoder(self.movement_encoder(frames), movements)
+        frames = torch.where(counts, (features - self.mean) / self.std, 0.0)
+        return self.motion_encoder(self.encode_movements(frames), movements)
+
+    def encode_movements(self, frames: Tensor) -> Tensor:
+        """Movements (B, L, D) of normalised features (B, T, F), zero beyond their lengths.
+
+        Movements see a little beyond their frames. The original pads all motions to 196 frames,
+        so that it is always the same that they see, whatever else is in the batch; one movement
+        more is enough for that.
+        """
+        padding = (0, 0, 0, min(FRAMES_PER_MOVEMENT, MAX_FRAMES - frames.shape[1]))
+        return self.movement_encoder(nn.functional.pad(frames[..., :-NUM_CONTACTS], padding))
 
     def encode_text(self, tokens: Sequence[str]) -> Tensor:
         """Embeddings (B, D) of captions as tokens, each like `a/DET person/NOUN walk/VERB`.
@@ -148,8 +163,16 @@ class T2MEvaluator(ModelMixin, ConfigMixin):
         Of a caption, the first 20 words count.
 
         Raises:
-            ValueError: when there is no caption, a token has no part of speech, or the evaluator
-                has no word vectors.
+            ValueError: when there is no caption, one has no words, a token has no part of speech,
+                or the evaluator has no word vectors.
+        """
+        index, lengths = self.index_text(tokens)
+        return self.text_encoder(*self.words.embed(index), lengths)
+
+    def index_text(self, tokens: Sequence[str]) -> tuple[Tensor, Tensor]:
+        """Captions as indices (B, L, 2) of words and classes, and lengths (B,).
+
+        They are for `words.embed`, and on the host. Raises as `encode_text`.
         """
         if self.words is None:
             raise ValueError(
@@ -157,13 +180,49 @@ class T2MEvaluator(ModelMixin, ConfigMixin):
             )
         if not len(tokens):
             raise ValueError("there are no captions to embed; give at least one")
-        captions = [
-            self.words(["sos/OTHER", *caption.split()[:MAX_WORDS], "eos/OTHER"])
-            for caption in tokens
-        ]
-        lengths = torch.tensor([len(words) for words, _ in captions])
-        words, classes = (pad_sequence(part, True) for part in zip(*captions, strict=True))
-        return self.text_encoder(words, classes, lengths)
+        captions = [caption.split()[:MAX_WORDS] for caption in tokens]
+        if [] in captions:
+            raise ValueError(f"caption {captions.index([])} has no words; leave it out")
+        rows = [self.words.index(["sos/OTHER", *caption, "eos/OTHER"]) for caption in captions]
+        return pad_sequence(rows, batch_first=True), torch.tensor([len(row) for row in rows])
+
+    @property
+    def sha256(self) -> str:
+        """Tells evaluators apart by sizes, vocabulary, statistics and weights."""
+        options = {key: value for key, value in self.config.items() if not key.startswith("_")}
+        text = json.dumps(options, sort_keys=True) + weights_sha256(self)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save_half(self, folder: str | os.PathLike):
+        """Rounds weights to float16 and saves them so; statistics in float32.
+
+        What `from_pretrained` reads is what this evaluator is then, to the last bit.
+        """
+        mean, std = self.mean, self.std
+        self.half()
+        self.mean, self.std = mean, std
+        self.save_pretrained(folder)
+        self.float()
+
+    @classmethod
+    def from_pretrained(cls, folder: str | os.PathLike | None = None) -> T2MEvaluator:
+        """Reads what `save_pretrained` wrote, widened to float32; by default the one shipped here.
+
+        Raises:
+            ValueError: when the folder is missing, damaged or holds something else.
+        """
+        folder = Path(folder or SHIPPED)
+        config, weights = _read_folder(folder)
+        try:
+            with torch.device("meta"):  # sizes are the file's, and may be any
+                evaluator = cls(**config)
+        except (TypeError, ValueError, RuntimeError, AttributeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ValueError(f"{folder / CONFIG_FILE} describes no evaluator: {reason}") from error
+        _check_shapes(folder, weights, evaluator.state_dict(), f"copy all of {folder} again")
+        evaluator.load_state_dict(weights, assign=True)
+        _check_deviations(weights["std"])
+        return evaluator.eval()
 
     @classmethod
     def from_t2m_checkpoint(
@@ -197,12 +256,14 @@ class T2MEvaluator(ModelMixin, ConfigMixin):
         weights["mean"], weights["std"] = map(torch.as_tensor, statistics)
         if words is not None:
             weights["words.vectors"] = words.vectors
-        evaluator = cls(num_features, words.vocabulary if words is not None else ())
-        _check_shapes(path, weights, evaluator.state_dict())
-        if not (weights["std"] > 0).all():
-            raise ValueError(
-                "the evaluator's deviations are not all above zero; give those it was trained with"
-            )
+        evaluator = cls(
+            num_features,
+            words.vocabulary if words is not None else (),
+            trained_on=f"{'KIT-ML' if is_kit else 'HumanML3D'}, official",
+        )
+        advice = "give the official finest.tar with its own statistics and word vectors"
+        _check_shapes(path, weights, evaluator.state_dict(), advice)
+        _check_deviations(weights["std"])
         evaluator.load_state_dict(weights)
         return evaluator.eval()
 
@@ -268,13 +329,38 @@ def _read_statistics(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     return mean, std
 
 
-def _check_shapes(path: Path, weights: dict[str, Tensor], expected: dict[str, Tensor]):
+def _read_folder(folder: Path) -> tuple[dict, dict[str, Tensor]]:
+    """Options and float32 weights of an evaluator that was saved into a folder."""
+    if not (folder / CONFIG_FILE).is_file() or not (folder / WEIGHTS_FILE).is_file():
+        raise ValueError(
+            f"{folder} holds no evaluator, which is {CONFIG_FILE} and {WEIGHTS_FILE}; train one "
+            "with scripts/train_evaluator.py"
+        )
+    try:
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        weights = load_file(folder / WEIGHTS_FILE)
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
+        raise ValueError(f"{folder} is damaged, copy it again: {error}") from error
+    found = config.get("_class_name") if isinstance(config, dict) else None
+    if found != T2MEvaluator.__name__:
+        raise ValueError(f"{folder} holds a {found}, expected a {T2MEvaluator.__name__}")
+    options = {key: value for key, value in config.items() if not key.startswith("_")}
+    return options, {key: value.float() for key, value in weights.items()}
+
+
+def _check_deviations(std: Tensor):
+    if not (std > 0).all():
+        raise ValueError(
+            "the evaluator's deviations are not all above zero; give those it was trained with"
+        )
+
+
+def _check_shapes(path: Path, weights: dict[str, Tensor], expected: dict[str, Tensor], advice: str):
     given = {key: getattr(value, "shape", None) for key, value in weights.items()}
     for key in sorted(given.keys() | expected.keys()):
         shape = tuple(expected[key].shape) if key in expected else None
         found = tuple(given[key]) if given.get(key) is not None else None
         if found != shape:
             raise ValueError(
-                f"{path}: {key} is {found or 'missing'}, expected {shape or 'nothing'}; give the "
-                "official finest.tar with its own statistics and word vectors"
+                f"{path}: {key} is {found or 'missing'}, expected {shape or 'nothing'}; {advice}"
             )

@@ -1,5 +1,7 @@
 """What all models share: masks, norms and the checks of their options."""
 
+import hashlib
+
 import torch
 from torch import nn
 
@@ -31,3 +33,13 @@ def check_tokens(num_tokens: int, max_tokens: int):
             f"the sample has {num_tokens} tokens, this denoiser was built for {max_tokens}; "
             "give shorter motions or raise max_tokens"
         )
+
+
+def weights_sha256(*modules: nn.Module) -> str:
+    """SHA-256 of the names and values of all weights and buffers that are saved."""
+    digest = hashlib.sha256()
+    for module in modules:
+        for name, value in sorted(module.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()

@@ -1,8 +1,11 @@
+import copy
+import json
 import pickle
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import leaky_relu, linear
 
 from motionmamba.evaluation import T2MEvaluator
@@ -13,7 +16,7 @@ TINY = dict(movement_size=8, motion_size=12, text_size=10, embedding_size=6, wor
 CAPTIONS = [
     "a/DET person/NOUN",
     "a/DET person/NOUN walk/VERB left/ADV slowly/ADV",
-    "",
+    "gallop/VERB",
     "person/NOUN walk/VERB",
 ]
 
@@ -253,6 +256,110 @@ def test_saving_keeps_words_and_statistics(tiny, tmp_path):
     )
 
 
+def changed(evaluator):
+    """One evaluator for each thing that can be another."""
+    for change in ("mean", "std", "words.vectors", "motion_encoder.hidden"):
+        other = copy.deepcopy(evaluator)
+        other.state_dict()[change].view(-1)[-1] += 0.01
+        yield other
+    swapped = [*WORDS[:-2], "eos", "sos"]
+    other = T2MEvaluator(num_features=20, vocabulary=swapped, **TINY)
+    other.load_state_dict(evaluator.state_dict())
+    yield other
+
+
+def test_the_hash_tells_evaluators_apart_and_survives_saving(tiny, tmp_path):
+    hashes = {other.sha256 for other in (tiny, copy.deepcopy(tiny), *changed(tiny))}
+    assert len(hashes) == 6 and all(len(h) == 64 for h in hashes)
+    for _ in range(2):
+        tiny.save_pretrained(tmp_path)
+        loaded = T2MEvaluator.from_pretrained(tmp_path)
+        assert loaded.sha256 == tiny.sha256
+        tiny = loaded
+
+
+@torch.no_grad()
+def test_a_half_precision_file_gives_what_its_evaluator_is(tiny, tmp_path):
+    before = copy.deepcopy(tiny)
+    tiny.save_half(tmp_path)
+    stored = load_file(tmp_path / "diffusion_pytorch_model.safetensors")
+    assert {k for k, v in stored.items() if v.dtype == torch.float32} == {"mean", "std"}
+    assert {v.dtype for v in stored.values()} == {torch.float16, torch.float32}
+    loaded = T2MEvaluator.from_pretrained(tmp_path)
+    assert {v.dtype for v in loaded.state_dict().values()} == {torch.float32}
+    assert loaded.sha256 == tiny.sha256 != before.sha256 and not loaded.training
+    assert torch.equal(loaded.mean, before.mean) and torch.equal(loaded.std, before.std)
+    features, lengths = torch.randn(2, 30, 20), torch.tensor([30, 12])
+    assert torch.equal(loaded.encode_text(CAPTIONS), tiny.encode_text(CAPTIONS))
+    assert torch.equal(
+        loaded.encode_motion(features, lengths), tiny.encode_motion(features, lengths)
+    )
+    torch.testing.assert_close(
+        loaded.encode_text(CAPTIONS), before.encode_text(CAPTIONS), rtol=0.01, atol=0.01
+    )
+
+
+def test_a_loaded_evaluator_can_be_trained_on(tiny, tmp_path):
+    tiny.save_half(tmp_path)
+    loaded = T2MEvaluator.from_pretrained(tmp_path).train()
+    loaded.encode_text(CAPTIONS).square().sum().backward()
+    assert all(p.grad is not None for p in loaded.text_encoder.parameters())
+
+
+def no_evaluator(folder, message):
+    with pytest.raises(ValueError, match=message) as error:
+        T2MEvaluator.from_pretrained(folder)
+    assert "\n" not in str(error.value)
+
+
+def test_folders_that_hold_no_evaluator_are_refused(tiny, tmp_path, monkeypatch):
+    no_evaluator(tmp_path / "nowhere", "nowhere holds no evaluator")
+    monkeypatch.setattr("motionmamba.evaluation.t2m.SHIPPED", tmp_path / "shipped")
+    no_evaluator(None, "shipped holds no evaluator")
+    tiny.save_pretrained(tmp_path / "shipped")
+    assert T2MEvaluator.from_pretrained().sha256 == tiny.sha256
+
+    weights = tmp_path / "shipped" / "diffusion_pytorch_model.safetensors"
+    whole = weights.read_bytes()
+    for part in (whole[:-9], whole[:50], b"", pickle.dumps(Attack(tmp_path / "ran"))):
+        weights.write_bytes(part)
+        no_evaluator(tmp_path / "shipped", "is damaged, copy it again")
+    assert not (tmp_path / "ran").exists()
+    save_file({"mean": torch.zeros(20)}, weights)
+    no_evaluator(tmp_path / "shipped", "is missing, expected .* copy all of")
+    weights.unlink()
+    no_evaluator(tmp_path / "shipped", "holds no evaluator")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (dict(_class_name="MotionVAE"), "holds a MotionVAE, expected a T2MEvaluator"),
+        (dict(motion_size=13), r"motion_encoder.* is \(.*\), expected \("),
+        (dict(motion_size=10**12), "motion_encoder.*expected|describes no evaluator"),
+        (dict(motion_size="big"), "describes no evaluator"),
+        (dict(motion_size=-1), "describes no evaluator"),
+        (dict(vocabulary=["walk"]), "describes no evaluator: .* lacks 'unk'"),
+        (dict(vocabulary=[["unk"]]), "describes no evaluator"),
+        (dict(vocabulary=3), "describes no evaluator"),
+        (dict(wings=2), "describes no evaluator"),
+        (dict(num_features=263), "expected"),
+    ],
+)
+def test_configs_of_something_else_are_refused(tiny, tmp_path, change, message):
+    tiny.save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    no_evaluator(tmp_path, message)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "null", "[" * 100_000, "\udcff"])
+def test_damaged_configs_are_refused(tiny, tmp_path, text):
+    tiny.save_pretrained(tmp_path)
+    (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    no_evaluator(tmp_path, "is damaged|expected a T2MEvaluator")
+
+
 def test_without_words_only_motions_are_embedded(tmp_path):
     evaluator = T2MEvaluator(num_features=20, **TINY)
     evaluator.save_pretrained(tmp_path)
@@ -286,7 +393,14 @@ def test_a_motion_with_nan_is_named(tiny):
         tiny.encode_motion(features, torch.tensor([8, 8, 8]))
 
 
-@pytest.mark.parametrize("captions, message", [([], "no captions"), (["walk"], "token 'walk'")])
+@pytest.mark.parametrize(
+    "captions, message",
+    [
+        ([], "no captions"),
+        (["walk"], "token 'walk'"),
+        (["walk/VERB", " "], "caption 1 has no words"),
+    ],
+)
 def test_wrong_captions_are_refused(tiny, captions, message):
     with pytest.raises(ValueError, match=message):
         tiny.encode_text(captions)
@@ -356,3 +470,13 @@ def test_statistics_and_words_have_to_fit(official, tmp_path, monkeypatch):
     moved.unlink()
     assert evaluator.words is None
     torch.testing.assert_close(evaluator.std, torch.from_numpy(std).float())
+
+
+@pytest.mark.parametrize("frames", [4, 40, 188, 192, 196])
+@torch.no_grad()
+def test_a_movement_of_padding_is_as_good_as_padding_to_the_longest(tiny, frames):
+    features = torch.randn(2, frames, 20)
+    longest = torch.nn.functional.pad(features[..., :-4], (0, 0, 0, 196 - frames))
+    expected = tiny.movement_encoder(longest)[:, : frames // 4]
+    made = tiny.encode_movements(features)[:, : frames // 4]
+    torch.testing.assert_close(made, expected, rtol=1e-5, atol=1e-6)

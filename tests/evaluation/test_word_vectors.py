@@ -122,3 +122,34 @@ def test_vectors_are_saved_with_the_weights():
     vectorizer = WordVectorizer(WORDS, 4)
     assert list(vectorizer.state_dict()) == ["vectors"]
     assert not torch.any(vectorizer.vectors) and not list(vectorizer.parameters())
+
+
+def test_indices_give_what_tokens_give(tmp_path):
+    write_vocabulary(tmp_path)
+    vectorizer = WordVectorizer.load(tmp_path)
+    captions = [["walk/VERB", "left/ADV", "gallop/VERB"], ["person/NOUN", "sos/OTHER", "eos/X"]]
+    index = torch.stack([vectorizer.index(tokens) for tokens in captions])
+    words, one_hot = vectorizer.embed(index)
+    assert words.shape == (2, 3, 300) and one_hot.shape == (2, 3, 15)
+    for row, tokens in enumerate(captions):
+        expected = vectorizer(tokens)
+        assert torch.equal(words[row], expected[0]) and torch.equal(one_hot[row], expected[1])
+
+
+def test_token_embeddings_tell_words_apart(text_encoder):
+    words = ["walk", "left", "right", "forward", "backward", "whereupon", "left", "unk"]
+    vectorizer = WordVectorizer.from_minilm(words)
+    assert vectorizer.vocabulary == ["unk", "sos", "eos", *sorted({*words} - {"unk"})]
+    vectors = vectorizer.vectors
+    torch.testing.assert_close(vectors.mean(0), torch.zeros(384), atol=1e-5, rtol=0)
+    torch.testing.assert_close(vectors.std(0), torch.ones(384))
+    assert torch.pdist(vectors).min() > 10
+    table = text_encoder.bert.get_input_embeddings().weight
+    rows = {"left": "left", "unk": "[UNK]", "sos": "[CLS]", "eos": "[SEP]", "right": "right"}
+    place = [vectorizer.vocabulary.index(word) for word in rows]
+    raw = table[[text_encoder.tokenizer.token_to_id(piece) for piece in rows.values()]]
+    # what is scaled and moved alike keeps the ratio of differences
+    for a, b in (((0, 1), (2, 3)), ((3, 4), (0, 2))):
+        made = (vectors[place[a[0]]] - vectors[place[a[1]]]) * (raw[b[0]] - raw[b[1]])
+        expected = (vectors[place[b[0]]] - vectors[place[b[1]]]) * (raw[a[0]] - raw[a[1]])
+        torch.testing.assert_close(made, expected, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,104 @@
+"""The way of a researcher: score a checkpoint, be interrupted, go on, set two runs side by side."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from motionmamba.evaluation import T2MEvaluator
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "evaluation"))
+from packed_set import WORDS, write_set
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "eval_fid.py"
+VOCABULARY = ("unk", "sos", "eos", "a", "person", "somebody", "forward", *WORDS)
+PROMPTS = "- [a person turns to the left side, [turns left]]\n- [someone stands, [stands]]\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A data set, an evaluator with random weights, prompts."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    told = write_set(folder / "set", tests=40, lengths=(40, 80))
+    torch.manual_seed(0)
+    sizes = dict(movement_size=8, motion_size=12, text_size=10, embedding_size=6, word_size=7)
+    evaluator = T2MEvaluator(263, VOCABULARY, trained_on="nothing", **sizes).eval()
+    evaluator.words.vectors.normal_()
+    evaluator.mean.copy_(torch.from_numpy(told.mean))
+    evaluator.std.copy_(torch.from_numpy(told.std))
+    evaluator.save_half(folder / "evaluator")
+    (folder / "prompts.yaml").write_text(PROMPTS)
+    return folder
+
+
+@pytest.fixture
+def checkpoint(folder, pipeline):
+    pipeline.save_pretrained(folder / "pipeline")
+    return folder / "pipeline"
+
+
+def evaluate(folder, *options, out="out"):
+    command = [
+        *(sys.executable, SCRIPT, "--dataset", folder / "set", "--device", "cpu"),
+        *("--evaluator", folder / "evaluator", "--prompts", folder / "prompts.yaml"),
+        *("--prompt-seeds", 2, "--replications", 2, "--out", folder / out, *options),
+    ]
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=600, cwd=folder
+    )
+
+
+def result(folder, out="out"):
+    return json.loads((folder / out / "result.json").read_text())
+
+
+def test_a_run_is_interrupted_goes_on_and_ends_with_the_same_numbers(folder, checkpoint):
+    first = evaluate(folder, "--checkpoint", checkpoint)
+    assert first.returncode == 0, first.stderr
+    found = result(folder)
+    assert set(found["rows"]) == {"real", "vae", "generated"}
+    assert found["prompts"]["total"] == 4
+    assert len(found["rows"]["generated"]["FID"]["values"]) == 2
+    protocol = found["protocol"]
+    # guidance is the checkpoint's, in the metrics as in use, and on record
+    assert (protocol["guidance_scale"], protocol["num_inference_steps"]) == (2.0, 3)
+    assert (protocol["split"], protocol["lengths"]) == ("test", "ground truth")
+    report = (folder / "out" / "report.md").read_text()
+    for fact in ("DDIMScheduler", "ground truth", found["evaluator"]["sha256"][:8], "0.1.0"):
+        assert fact in report
+    (folder / "out" / "replications" / "001.json").unlink()
+    (folder / "out" / "result.json").unlink()
+    again = evaluate(folder, "--checkpoint", checkpoint)
+    assert again.returncode == 0, again.stderr
+    assert result(folder)["rows"] == found["rows"]
+
+
+def test_a_folder_of_another_run_is_refused_and_overwritten_when_told(folder, checkpoint):
+    vae = evaluate(folder, "--checkpoint", checkpoint / "vae", out="vae")
+    assert vae.returncode == 0, vae.stderr
+    assert set(result(folder, "vae")["rows"]) == {"real", "vae"}
+    other = ["--checkpoint", checkpoint / "vae", "--seed", 1]
+    refused = evaluate(folder, *other, out="vae")
+    assert refused.returncode == 2 and "another protocol" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+    beside = evaluate(folder, *other, "--compare", folder / "vae", "--compare", "mld", out="other")
+    assert beside.returncode == 0, beside.stderr
+    assert "cannot be compared" in (folder / "other" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (("--split", "tset"), "there is no split"),
+        (("--compare", "nobody"), "no published method"),
+        (("--checkpoint", "missing"), "missing"),
+    ],
+)
+def test_bad_input_is_told_in_one_sentence(folder, options, expected):
+    told = evaluate(folder, *options, out="bad")
+    assert told.returncode == 2
+    assert expected in told.stderr and "Traceback" not in told.stderr
+    assert not (folder / "bad").exists()

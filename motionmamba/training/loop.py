@@ -1,4 +1,4 @@
-"""The training loop that the VAE and the denoiser share."""
+"""The training loop that VAE, denoiser and evaluator share."""
 
 import os
 import shutil
@@ -41,6 +41,7 @@ def fit(
     run: Path,
     resume: bool = False,
     show_samples: Callable[[nn.Module, int], None] | None = None,
+    capture: bool = True,
 ) -> nn.Module:
     """Trains `model` and returns it with its averaged (EMA) weights.
 
@@ -54,6 +55,7 @@ def fit(
         run: folder for checkpoints and logs.
         resume: go on from the newest checkpoint in `run`.
         show_samples: called on the main process with the averaged model and the step.
+        capture: replay steps as a CUDA graph on a GPU; `compute_losses` must not wait for it then.
 
     Raises:
         ValueError: when there is nothing to resume from.
@@ -86,7 +88,7 @@ def fit(
         accelerator.backward(losses["loss"])
         return {name: value.detach() for name, value in losses.items()}
 
-    graphed = accelerator.device.type == "cuda" and accelerator.num_processes == 1
+    graphed = capture and accelerator.device.type == "cuda" and accelerator.num_processes == 1
     accelerator.init_trackers("")
 
     bar = tqdm(
@@ -117,7 +119,8 @@ def fit(
         if show_samples and train.sample_every and done % train.sample_every == 0:
             _show(accelerator, model, average, show_samples, done)
     accelerator.wait_for_everyone()
-    accelerator.end_training()
+    for tracker in accelerator.trackers:  # end_training also takes leave of the other processes
+        tracker.finish()
     trained = accelerator.unwrap_model(model)
     average.copy_to(trained.parameters())
     return trained.eval()
@@ -185,6 +188,11 @@ def _show(accelerator, model, average: EMAModel, show_samples, step: int):
         plain.train()
         average.restore(plain.parameters())
     accelerator.wait_for_everyone()
+
+
+def has_checkpoint(run: Path) -> bool:
+    """Whether `fit` can resume in this run."""
+    return bool(_checkpoints(run))
 
 
 def _checkpoints(run: Path) -> list[Path]:

@@ -3,10 +3,10 @@
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from torch import nn
 from torch.nn import functional as F
 
 from motionmamba.models.common import check_choice, make_norm
+from motionmamba.models.layers import Linear
 from motionmamba.models.mamba import resolve_dt_rank
 from motionmamba.models.mamba2 import PARALLEL_SSMS
 
@@ -58,8 +58,8 @@ class BidirectionalSpatialMamba(ModelMixin, ConfigMixin):
         num_inputs = num_scans if projection == "separate" else 1
         d_inner = expand * num_tokens
         self.token_norm = make_norm(norm, num_tokens)
-        self.in_proj = nn.Linear(num_tokens, d_inner * num_inputs, bias=False)
-        self.gate_proj = nn.Linear(num_tokens, d_inner, bias=False) if gate else None
+        self.in_proj = Linear(num_tokens, d_inner * num_inputs, bias=False)
+        self.gate_proj = Linear(num_tokens, d_inner, bias=False) if gate else None
         self.ssm = PARALLEL_SSMS[ssm_type](
             num_scans,
             d_inner,
@@ -68,7 +68,7 @@ class BidirectionalSpatialMamba(ModelMixin, ConfigMixin):
             d_conv,
             num_backward,
         )
-        self.out_proj = nn.Linear(d_inner, num_tokens, bias=False)
+        self.out_proj = Linear(d_inner, num_tokens, bias=False)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Maps x (B, L, D), L <= T, of which tokens with a True mask (B, L) count, to (B, L, D).

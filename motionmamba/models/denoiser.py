@@ -12,6 +12,7 @@ from motionmamba.models.bidirectional import BidirectionalSpatialMamba
 from motionmamba.models.common import check_choice, check_tokens, length_mask, make_norm
 from motionmamba.models.embeddings import ConditionEmbedding, PositionalEmbedding
 from motionmamba.models.hierarchical import HierarchicalTemporalMamba
+from motionmamba.models.layers import Attention, Linear
 
 BSM_DIRECTIONS = {
     "block": ("both", "both"),
@@ -48,16 +49,14 @@ class MotionMambaBlock(nn.Module):
         super().__init__()
         self.htm, self.bsm, self.residual = htm, bsm, residual
         self.norm = make_norm(norm, d_model)
-        self.gate = nn.Linear(d_model, d_model) if gated else None
-        self.modulation = nn.Linear(d_model, 3 * d_model) if modulated else None
+        self.gate = Linear(d_model, d_model) if gated else None
+        self.modulation = Linear(d_model, 3 * d_model) if modulated else None
         self.dropout = nn.Dropout(dropout)
         self.text_attention = None
         if text_heads:
             self.text_norm = make_norm(norm, d_model)
             # attending to zero as well keeps a text without valid tokens finite
-            self.text_attention = nn.MultiheadAttention(
-                d_model, text_heads, dropout, add_zero_attn=True, batch_first=True
-            )
+            self.text_attention = Attention(d_model, text_heads, dropout, add_zero_attn=True)
 
     def forward(self, x, mask, condition, text, text_mask) -> torch.Tensor:
         """Maps x (B, L, D) to (B, L, D), given condition (B, D) and text (B, S, D)."""
@@ -76,8 +75,7 @@ class MotionMambaBlock(nn.Module):
         y = self.dropout(y)
         x = x + y if self.residual else y
         if self.text_attention is not None:
-            h = self.text_norm(x)
-            x = x + self.text_attention(h, text, text, ~text_mask, need_weights=False)[0]
+            x = x + self.text_attention(self.text_norm(x), text, text_mask)
         return x
 
 
@@ -86,11 +84,11 @@ class SelfAttention(nn.Module):
 
     def __init__(self, d_model: int, num_heads: int, dropout: float):
         super().__init__()
-        self.attention = nn.MultiheadAttention(d_model, num_heads, dropout, batch_first=True)
+        self.attention = Attention(d_model, num_heads, dropout)
 
     def forward(self, x, mask) -> torch.Tensor:
         """Maps x (B, L, D), of which tokens with a True mask (B, L) count, to (B, L, D)."""
-        return self.attention(x, x, x, ~mask, need_weights=False)[0]
+        return self.attention(x, x, mask)
 
 
 class AttentionMixer(nn.Module):
@@ -98,9 +96,9 @@ class AttentionMixer(nn.Module):
 
     def __init__(self, d_model: int, num_heads: int, ff_size: int, dropout: float):
         super().__init__()
-        self.attention = nn.MultiheadAttention(d_model, num_heads, dropout, batch_first=True)
+        self.attention = Attention(d_model, num_heads, dropout)
         self.feed_forward = nn.Sequential(
-            nn.Linear(d_model, ff_size), nn.GELU(), nn.Dropout(dropout), nn.Linear(ff_size, d_model)
+            Linear(d_model, ff_size), nn.GELU(), nn.Dropout(dropout), Linear(ff_size, d_model)
         )
         self.attention_norm = nn.LayerNorm(d_model)
         self.feed_forward_norm = nn.LayerNorm(d_model)
@@ -108,8 +106,7 @@ class AttentionMixer(nn.Module):
 
     def forward(self, x, context, context_mask) -> torch.Tensor:
         """Maps x (B, L, D) to (B, L, D), given context (B, S, D) and its mask (B, S)."""
-        attended = self.attention(x, context, context, ~context_mask, need_weights=False)[0]
-        x = self.attention_norm(x + self.dropout(attended))
+        x = self.attention_norm(x + self.dropout(self.attention(x, context, context_mask)))
         return self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
 
 
@@ -218,7 +215,7 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
         )
         num_tokens = max_tokens + self.num_conditions
         self.condition_embedding = ConditionEmbedding(text_channels, d_model, text_activation)
-        self.in_proj = nn.Linear(latent_channels, d_model)
+        self.in_proj = Linear(latent_channels, d_model)
         self.positions = None
         if positional != "none":
             self.positions = PositionalEmbedding(positional, num_tokens, d_model)
@@ -268,9 +265,9 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
         self.decoder = nn.ModuleList(make_block(depth + i, k) for i, k in enumerate(scans[::-1]))
         self.links = None
         if skip == "concat":
-            self.links = nn.ModuleList(nn.Linear(2 * d_model, d_model) for _ in scans)
+            self.links = nn.ModuleList(Linear(2 * d_model, d_model) for _ in scans)
         self.out_norm = make_norm(norm, d_model)
-        self.out_proj = nn.Linear(d_model, latent_channels)
+        self.out_proj = Linear(d_model, latent_channels)
         self._initialize()
 
     def _initialize(self):

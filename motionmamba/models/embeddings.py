@@ -5,6 +5,7 @@ from diffusers.models.embeddings import TimestepEmbedding, Timesteps, get_timest
 from torch import nn
 
 from motionmamba.models.common import check_choice
+from motionmamba.models.layers import Linear
 
 
 class PositionalEmbedding(nn.Module):
@@ -49,7 +50,7 @@ class ConditionEmbedding(nn.Module):
         self.sinusoid = Timesteps(text_channels, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(text_channels, d_model)
         self.activation = nn.ReLU() if text_activation == "relu" else nn.Identity()
-        self.text_projection = nn.Linear(text_channels, d_model)
+        self.text_projection = Linear(text_channels, d_model)
 
     def forward(self, timestep, text: torch.Tensor, text_mask: torch.Tensor | None):
         """Embeds timestep (B,) or int and text (B, S, text_channels) with mask (B, S) or None.

@@ -3,10 +3,10 @@
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
-from torch import nn
 from torch.nn import functional as F
 
 from motionmamba.models.common import check_choice
+from motionmamba.models.layers import Linear
 from motionmamba.models.mamba import resolve_dt_rank
 from motionmamba.models.mamba2 import PARALLEL_SSMS
 
@@ -60,7 +60,7 @@ class HierarchicalTemporalMamba(ModelMixin, ConfigMixin):
         if num_scans < 1:
             raise ValueError(f"num_scans is {num_scans}, expected at least 1")
         d_inner = expand * d_model
-        self.in_proj = nn.Linear(d_model, d_inner * (2 if gate == "scan" else 1), bias=False)
+        self.in_proj = Linear(d_model, d_inner * (2 if gate == "scan" else 1), bias=False)
         self.ssm = PARALLEL_SSMS[ssm_type](
             num_scans,
             d_inner,
@@ -72,7 +72,7 @@ class HierarchicalTemporalMamba(ModelMixin, ConfigMixin):
             share_x_proj,
         )
         d_aggregate = d_inner * (num_scans if aggregate == "concat" else 1)
-        self.out_proj = nn.Linear(d_aggregate, d_model, bias=False)
+        self.out_proj = Linear(d_aggregate, d_model, bias=False)
 
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
         """Maps x (B, L, D), of which tokens with a True mask (B, L) count, to (B, L, D)."""

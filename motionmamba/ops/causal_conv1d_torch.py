@@ -12,22 +12,20 @@ def causal_conv1d_torch(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, silu: bool, reverse: tuple[bool, ...]
 ) -> Tensor:
     """`causal_conv1d` without states, in x's dtype."""
-    y = _Convolution.apply(x.transpose(1, 2), weight.to(x.dtype), reverse)
-    if bias is not None:
-        y = y + bias.to(x.dtype)
-    if silu:
-        y = F.silu(y)
-    return y.transpose(1, 2)
+    bias = weight.new_zeros(len(weight)) if bias is None else bias
+    weights = weight.to(x.dtype), bias.to(x.dtype)
+    y = _Convolution.apply(x.transpose(1, 2), *weights, reverse).transpose(1, 2)
+    return F.silu(y, inplace=not y.requires_grad) if silu else y
 
 
 class _Convolution(torch.autograd.Function):
-    """x (B, L, D), weight (D, W) -> (B, L, D), as sums of W shifted products."""
+    """x (B, L, D), weight (D, W), bias (D,) -> (B, L, D)."""
 
     @staticmethod
-    def forward(ctx, x, weight, reverse):
+    def forward(ctx, x, weight, bias, reverse):
         ctx.save_for_backward(x, weight)
         ctx.reverse = reverse
-        return _convolve(x, weight, reverse)
+        return _convolve(x, weight, bias, reverse)
 
     @staticmethod
     @once_differentiable
@@ -38,14 +36,27 @@ class _Convolution(torch.autograd.Function):
             grad_weight[tap] = (grad[now] * x[then]).sum((0, 1))
         # the adjoint of a causal convolution is the same one, run the other way
         turned = tuple(not backward for backward in ctx.reverse)
-        return _convolve(grad, weight, turned), grad_weight, None
+        grad_x = _convolve(grad, weight, torch.zeros_like(weight[:, 0]), turned)
+        return grad_x, grad_weight, grad.sum((0, 1)), None
 
 
-def _convolve(x: Tensor, weight: Tensor, reverse: tuple[bool, ...]) -> Tensor:
-    y = x * weight[:, -1]
+def _convolve(x: Tensor, weight: Tensor, bias: Tensor, reverse: tuple[bool, ...]) -> Tensor:
+    if x.is_cpu and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+        return _convolve_onednn(x, weight, bias, reverse)
+    y = torch.addcmul(bias, x, weight[:, -1])
     for tap, now, then in _products(x, weight, reverse, start=1):
         y[now].addcmul_(x[then], weight[tap])
     return y
+
+
+def _convolve_onednn(x: Tensor, weight: Tensor, bias: Tensor, reverse: tuple[bool, ...]) -> Tensor:
+    """One kernel for both directions: the taps of the steps that a channel must not see are 0."""
+    past = weight.shape[1] - 1
+    groups = zip(weight.chunk(len(reverse)), reverse, strict=True)
+    taps = [F.pad(m.flip(1), (past, 0)) if back else F.pad(m, (0, past)) for m, back in groups]
+    taps = torch.cat(taps)[:, None, None]
+    y = F.conv2d(x.mT[:, :, None], taps, bias, padding=(0, past), groups=len(weight))
+    return y[:, :, 0].mT
 
 
 def _products(x: Tensor, weight: Tensor, reverse: tuple[bool, ...], start: int = 0):

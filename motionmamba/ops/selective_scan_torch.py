@@ -7,6 +7,7 @@ whose steps would be all launch overhead, are scanned as parallel chunks.
 
 import math
 from collections.abc import Sequence
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from motionmamba.ops.selective_scan_reference import selective_scan_reference
 # numbers of a state: in a block of steps, in one step, and in a step that counts as narrow
 BLOCK_ELEMENTS = 1 << 19
 STEP_ELEMENTS = 1 << 16
-NARROW_ELEMENTS = 1 << 14
+NARROW_ELEMENTS = 1 << 12
 FEW_STEPS = 5  # of all groups together, which a plain loop has done before blocks are laid out
 LOG2_E = math.log2(math.e)
 
@@ -47,7 +48,7 @@ def selective_scan_torch(
     dtype = torch.promote_types(u.dtype, torch.float32)
     batch, _, length = u.shape
     groups = len(reverse)
-    x, delta = (m.transpose(1, 2).to(dtype).contiguous() for m in (u, delta))
+    x, delta = (m.transpose(1, 2).to(dtype) for m in (u, delta))
     B, C = (m.permute(0, 3, 1, 2).to(dtype).unsqueeze(-1) for m in (B, C))
     A = A.to(dtype).unflatten(0, (groups, -1)).transpose(1, 2).contiguous()
     if initial_state is None:
@@ -63,11 +64,18 @@ def selective_scan_torch(
         delta = delta.masked_fill(padding, 0)
 
     x, delta = (m.unflatten(2, (groups, 1, -1)) for m in (x, delta))
-    x, delta, B, C = (_turn(m, reverse) for m in (x, delta, B, C))
-    y, state = _scan(A, x, delta, B, C, state, zoh)
+    runs = [list(run) for _, run in groupby(range(groups), reverse.__getitem__)]
+    sizes = [len(run) for run in runs]
+    by_run = zip(*(m.split(sizes, 2) for m in (x, delta, B, C)), strict=True)
+    scanned = [
+        _scan(A[run], *inputs, state[:, run], zoh, reverse[run[0]])
+        for run, inputs in zip(runs, by_run, strict=True)
+    ]
+    outputs, states = zip(*scanned, strict=True)
+    y, state = _join(outputs, 2), _join(states, 1)
     if D is not None:
-        y.addcmul_(x, D.to(dtype).unflatten(0, (groups, 1, -1)))
-    y = _turn(y, reverse).flatten(2)
+        y = torch.addcmul(y, x, D.to(dtype).unflatten(0, (groups, 1, -1)))
+    y = y.flatten(2)
     if z is not None:
         y = F.silu(z.transpose(1, 2).to(dtype)).mul_(y)
     if lengths is not None:
@@ -75,36 +83,28 @@ def selective_scan_torch(
     return y.transpose(1, 2).to(u.dtype), state.transpose(2, 3).flatten(1, 2)
 
 
-def _turn(x: Tensor, reverse: tuple[bool, ...]) -> Tensor:
-    """Reverses time in the groups of x (B, L, G, ...) that run backward; its own inverse."""
-    if not any(reverse):
-        return x
-    if all(reverse):
-        return x.flip(1)
-    groups = zip(x.unbind(2), reverse, strict=True)
-    return torch.stack([m.flip(1) if backward else m for m, backward in groups], 2)
-
-
-def _scan(A, x, delta, B, C, state, zoh) -> tuple[Tensor, Tensor]:
+def _scan(A, x, delta, B, C, state, zoh, backward) -> tuple[Tensor, Tensor]:
     """`_Scan`, on as many sequences at a time as keep a step in the cache."""
     size = max(STEP_ELEMENTS, BLOCK_ELEMENTS // x.shape[1]) // A.numel() or 1
-    inputs = x, delta, B, C, state
-    if len(x) <= size:
-        return _Scan.apply(A, *inputs, zoh)
-    pieces = zip(*(m.split(size) for m in inputs), strict=True)
-    y, state = zip(*(_Scan.apply(A, *piece, zoh) for piece in pieces), strict=True)
-    return torch.cat(y), torch.cat(state)
+    pieces = zip(*(m.split(size) for m in (x, delta, B, C, state)), strict=True)
+    scanned = [_Scan.apply(A, *piece, zoh, backward) for piece in pieces]
+    return tuple(_join(parts, 0) for parts in zip(*scanned, strict=True))
+
+
+def _join(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return torch.cat(parts, dim) if len(parts) > 1 else parts[0]
 
 
 class _Softplus(torch.autograd.Function):
-    """F.softplus without log1p, which takes longer than a whole scan on some CPUs."""
+    """F.softplus in a way that is fast on all processors."""
 
     @staticmethod
     def forward(ctx, x):
         ctx.save_for_backward(x)
-        exp = x.abs().neg_().exp_()
-        # log1p(exp) = 2 atanh(exp / (exp + 2))
-        return exp.div_(exp + 2).atanh_().mul_(2).add_(x.clamp(min=0))
+        # With AVX-512, log1p masks out the load of a constant that only -0.0 needs. Until the
+        # constant's page is read, that stalls a Zen 5 for longer than a whole scan takes.
+        torch.log1p(x.new_full((16,), -0.0))
+        return torch.logaddexp(x, x.new_zeros(()))
 
     @staticmethod
     @once_differentiable
@@ -117,7 +117,7 @@ class _Softplus(torch.autograd.Function):
 
 
 class _Scan(torch.autograd.Function):
-    """The scan of all groups and its gradient, block by block in time.
+    """The scan of groups of one direction and its gradient, block by block in time.
 
     A (G, N, D / G); x, delta (B, L, G, 1, D / G); B, C (B, L, G, N, 1); state (B, G, N, D / G)
     -> y like x, state. Saves its inputs and one state per block, and computes the other states
@@ -125,44 +125,45 @@ class _Scan(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, A, x, delta, B, C, state, zoh):
+    def forward(ctx, A, x, delta, B, C, state, zoh, backward):
         rate = _rate(A)
-        size, chunks, buffers = _workspace(state, x.shape[1], 3)
-        recur = _Recurrence(*buffers, chunks)
-        y = torch.empty_like(x)
-        blocks = _blocks(size, x, delta, B, C, y)
-        starts = state.new_empty(len(blocks), *state.shape)
-        for (x_, delta_, B_, C_, y_), start in zip(blocks, starts, strict=True):
-            start.copy_(state)
-            decay, states, scratch = (m[: len(x_)] for m in buffers)
-            _discretize(A, rate, x_, delta_, B_, start, zoh, decay, states)
-            recur(len(x_))
-            state = states[-1]
-            torch.sum(torch.mul(states, C_, out=scratch), -2, keepdim=True, out=y_)
-        ctx.save_for_backward(A, x, delta, B, C, starts)
-        ctx.zoh = zoh
-        return y, state.clone()
+        buffers = _workspace(state, x.shape[1], 2)
+        y = x.new_empty(x.transpose(0, 1).shape).transpose(0, 1)
+        rows = C.mT.transpose(0, 1).contiguous().transpose(0, 1)
+        starts, order = [], -1 if backward else 1
+        for x_, delta_, B_, row, y_ in _blocks(buffers, x, delta, B, rows, y)[::order]:
+            starts.append(state)
+            decay, states = (m[: len(x_)] for m in buffers)
+            _discretize(A, rate, x_, delta_, B_, zoh, decay, states)
+            state = _recur(decay, states, state, order, products=decay)
+            # the sum over N as a product, which does not write its terms
+            torch.bmm(row.flatten(0, 2), states.flatten(0, 2), out=y_.flatten(0, 2))
+        ctx.save_for_backward(A, x, delta, B, C, *starts)
+        ctx.zoh, ctx.order = zoh, order
+        return y, state
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad_y, carry):
-        A, x, delta, B, C, starts = ctx.saved_tensors
+        A, x, delta, B, C, *starts = ctx.saved_tensors
         rate = _rate(A)
-        size, chunks, buffers = _workspace(carry, x.shape[1], 4)
-        recur = _Recurrence(*buffers[:3], chunks)
-        recur_back = _Recurrence(buffers[0], *buffers[3:1:-1], chunks, backward=True)
+        buffers = _workspace(carry, x.shape[1], 4)
         grad_A, grad_x, grad_delta = torch.zeros_like(A), torch.empty_like(x), torch.empty_like(x)
         grad_B, grad_C = (m.new_empty(m.shape) for m in (B, C))
         tensors = x, delta, B, C, grad_y, grad_x, grad_delta, grad_B, grad_C
-        blocks = zip(_blocks(size, *tensors), starts, strict=True)
+        early, late = (slice(None, -1), slice(1, None))[:: ctx.order]
+        blocks = zip(_blocks(buffers, *tensors)[:: ctx.order], starts, strict=True)
         for block, start in reversed(list(blocks)):
             x_, delta_, B_, C_, grad_y_, grad_x_, grad_delta_, grad_B_, grad_C_ = block
             decay, states, scratch, grad = (m[: len(x_)] for m in buffers)
-            weight = _discretize(A, rate, x_, delta_, B_, start, ctx.zoh, decay, states)
-            recur(len(x_))
-            torch.mul(grad_y_, C_, out=grad)[-1] += carry
-            recur_back(len(x_))
-            carry = decay[0] * grad[0]
+            weight = _discretize(A, rate, x_, delta_, B_, ctx.zoh, decay, states)
+            _recur(decay, states, start, ctx.order, products=scratch)
+            torch.mul(grad_y_, C_, out=grad)
+            decays, grads = (m.unbind()[:: -ctx.order] for m in (decay, grad))
+            grads[0].add_(carry)
+            for factor, after, now in zip(decays, grads, grads[1:], strict=False):
+                now.addcmul_(factor, after)
+            carry = decays[-1] * grads[-1]
 
             torch.sum(torch.mul(grad_y_, states, out=scratch), -1, keepdim=True, out=grad_C_)
             torch.sum(torch.mul(grad, weight * x_, out=scratch), -1, keepdim=True, out=grad_B_)
@@ -178,11 +179,11 @@ class _Scan(torch.autograd.Function):
                 torch.mul(grad_input, x_, out=grad_delta_)
             # the exponent's gradient: grad * decay * previous state
             exponent = grad.mul_(decay)
-            exponent[0] *= start
-            exponent[1:] *= states[:-1]
+            exponent[0 if ctx.order > 0 else -1] *= start
+            exponent[late] *= states[early]
             grad_A += torch.mul(exponent, delta_, out=scratch).sum((0, 1))
             grad_delta_ += torch.mul(exponent, A, out=scratch).sum(-2, keepdim=True)
-        return grad_A, grad_x, grad_delta, grad_B, grad_C, carry, None
+        return grad_A, grad_x, grad_delta, grad_B, grad_C, carry, None, None
 
 
 def _rate(A: Tensor) -> Tensor:
@@ -191,30 +192,27 @@ def _rate(A: Tensor) -> Tensor:
     return (A * LOG2_E).clamp_(limits.min, limits.max)
 
 
-def _workspace(state: Tensor, length: int, count: int) -> tuple[int, int, tuple[Tensor, ...]]:
-    """Steps of a block, chunks that it is scanned in, and buffers for it with a step to spare."""
+def _workspace(state: Tensor, length: int, count: int) -> tuple[Tensor, ...]:
+    """Buffers (steps, B, ...) of the states of a block of steps."""
     blocks = math.ceil(length * state.numel() / BLOCK_ELEMENTS)
-    size = math.ceil(length / blocks)
-    chunks = math.isqrt(size) if state.numel() <= NARROW_ELEMENTS else 1
-    steps = math.ceil(size / chunks) * chunks
     # one allocation: malloc would return several to the system, and get them back page by page
-    return size, chunks, state.new_empty(count, steps + 1, *state.shape).unbind()
+    return state.new_empty(count, math.ceil(length / blocks), *state.shape).unbind()
 
 
-def _blocks(size: int, *tensors: Tensor) -> list[tuple[Tensor, ...]]:
-    """Views (steps, B, ...) of the tensors (B, L, ...), with `size` steps each."""
+def _blocks(buffers: Sequence[Tensor], *tensors: Tensor) -> list[tuple[Tensor, ...]]:
+    """Views (steps, B, ...) of the tensors (B, L, ...), with as many steps as the buffers."""
+    size = len(buffers[0])
     return list(zip(*(m.transpose(0, 1).split(size) for m in tensors), strict=True))
 
 
-def _discretize(A, rate, x, delta, B, start, zoh, decay, inputs) -> Tensor:
-    """Writes decay and input of every step; the first input takes the state before it in.
+def _discretize(A, rate, x, delta, B, zoh, decay, inputs) -> Tensor:
+    """Writes decay and input of every step.
 
     Returns the weight of B * x in the input: delta, or its exact counterpart.
     """
     torch.mul(delta, rate, out=decay).exp2_()
     weight = _exact_weight(A, delta) if zoh else delta
     torch.mul(B, weight * x, out=inputs)
-    inputs[0].addcmul_(decay[0], start)
     return weight
 
 
@@ -235,37 +233,32 @@ def _exact_slope(A: Tensor, delta: Tensor, decay: Tensor, weight: Tensor) -> Ten
     return torch.where(exponent.abs_() < 0.25, series.mul_(delta * delta), quotient)
 
 
-class _Recurrence:
-    """Turns inputs (steps, B, ...) into states in place: s[t] += decay[t] * s[t - 1].
+def _recur(decay: Tensor, states: Tensor, state: Tensor, order: int, products: Tensor) -> Tensor:
+    """Turns inputs (steps, B, ...) into states in place; returns the last, a copy.
 
-    Backward, s[t] += decay[t + 1] * s[t + 1]. Chunks of a block are scanned side by side, then
-    joined. The views of the buffers are made once, since each costs as much as a narrow step.
+    Args:
+        state: (B, ...), before the first step.
+        order: -1 to start at the last step.
+        products: memory for a narrow state's decays since the start of a chunk; may be `decay`.
     """
+    if state.numel() > NARROW_ELEMENTS:
+        for factor, now in zip(decay.unbind()[::order], states.unbind()[::order], strict=True):
+            state = now.addcmul_(factor, state)
+        return state.clone()
+    size = _chunk_size(len(decay))
+    split = (m.unflatten(0, (-1, size)).unbind(1)[::order] for m in (decay, states, products))
+    factors, inputs, since_start = split
+    since_start[0].copy_(factors[0])
+    for t in range(1, size):
+        inputs[t].addcmul_(factors[t], inputs[t - 1])
+        torch.mul(factors[t], since_start[t - 1], out=since_start[t])
+    for factor, chunk in zip(
+        products.split(size)[::order], states.split(size)[::order], strict=True
+    ):
+        state = chunk.addcmul_(factor, state)[-1 if order > 0 else 0]
+    return state.clone()
 
-    def __init__(self, decay, states, scratch, chunks: int, backward: bool = False):
-        order = -1 if backward else 1
-        self.buffers = decay[1:] if backward else decay[:-1], states[:-1]
-        split = [m.unflatten(0, (chunks, -1)) for m in (*self.buffers, scratch[:-1])]
-        self.decays, self.states, self.products = (m.unbind(1)[::order] for m in split)
-        self.ends = self.products[-1].unbind()[::order], self.states[-1].unbind()[::order]
-        early, late = (slice(None, -1), slice(1, None))[::order]
-        self.join = split[1][late, early], split[2][late, early], self.states[-1][early, None]
-        self.chunks = chunks
 
-    def __call__(self, steps: int) -> None:
-        for buffer in self.buffers:
-            buffer[steps:] = 0
-        self._accumulate(self.decays, self.states)
-        if self.chunks == 1:
-            return
-        self.products[0].copy_(self.decays[0])
-        for t in range(1, len(self.decays)):
-            torch.mul(self.products[t - 1], self.decays[t], out=self.products[t])
-        self._accumulate(*self.ends)
-        states, products, ends = self.join
-        states.addcmul_(products, ends)
-
-    @staticmethod
-    def _accumulate(decays: Sequence[Tensor], states: Sequence[Tensor]) -> None:
-        for t in range(1, len(states)):
-            states[t].addcmul_(decays[t], states[t - 1])
+def _chunk_size(steps: int) -> int:
+    """The divisor of the number of steps that makes for the fewest operations."""
+    return min((n for n in range(1, steps + 1) if steps % n == 0), key=lambda n: 2 * n + steps // n)

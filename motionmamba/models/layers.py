@@ -1,0 +1,59 @@
+"""Linear layers and attention in a form that runs fast on all processors."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+FEW_SEQUENCES = 16  # fewer convolutions of width one are left to MKL, too
+
+
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """`F.linear`; on CPUs, batches (B, L, D) without gradients run as convolutions of width one.
+
+    They are oneDNN's, while `F.linear` is MKL's, which leaves AVX-512 out unless Intel made the
+    processor, and takes twice as long.
+    """
+    as_convolution = (
+        x.is_cpu
+        and x.dtype == torch.float32
+        and x.ndim == 3
+        and len(x) >= FEW_SEQUENCES
+        and not torch.is_grad_enabled()
+        and torch.backends.mkldnn.is_available()
+    )
+    if not as_convolution:
+        return F.linear(x, weight, bias)
+    return F.conv2d(x.contiguous().mT[:, :, None], weight[:, :, None, None], bias)[:, :, 0].mT
+
+
+class Linear(nn.Linear):
+    """`nn.Linear` by `linear`."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return linear(x, self.weight, self.bias)
+
+
+class Attention(nn.MultiheadAttention):
+    """`nn.MultiheadAttention` by `linear`, with the same parameters and results."""
+
+    def __init__(self, d_model: int, num_heads: int, dropout: float, add_zero_attn: bool = False):
+        super().__init__(d_model, num_heads, dropout, add_zero_attn=add_zero_attn, batch_first=True)
+
+    def forward(
+        self, x: torch.Tensor, context: torch.Tensor, context_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Maps x (B, L, D) to (B, L, D), given context (B, S, D) and its mask (B, S)."""
+        d_model, heads = self.embed_dim, (-1, self.head_dim)
+        weight, bias = self.in_proj_weight, self.in_proj_bias
+        query = linear(x, weight[:d_model], bias[:d_model])
+        key, value = linear(context, weight[d_model:], bias[d_model:]).chunk(2, -1)
+        if self.add_zero_attn:
+            key, value = (F.pad(m, (0, 0, 0, 1)) for m in (key, value))
+            context_mask = F.pad(context_mask, (0, 1), value=True)
+        y = F.scaled_dot_product_attention(
+            *(m.unflatten(2, heads).transpose(1, 2) for m in (query, key, value)),
+            context_mask[:, None, None],
+            self.dropout if self.training else 0.0,
+        )
+        y = y.transpose(1, 2).flatten(2)
+        return linear(y, self.out_proj.weight, self.out_proj.bias)

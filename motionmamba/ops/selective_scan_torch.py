@@ -48,7 +48,7 @@ def selective_scan_torch(
     dtype = torch.promote_types(u.dtype, torch.float32)
     batch, _, length = u.shape
     groups = len(reverse)
-    x, delta = (m.transpose(1, 2).to(dtype) for m in (u, delta))
+    x, delta = (m.transpose(1, 2).to(dtype).contiguous() for m in (u, delta))
     B, C = (m.permute(0, 3, 1, 2).to(dtype).unsqueeze(-1) for m in (B, C))
     A = A.to(dtype).unflatten(0, (groups, -1)).transpose(1, 2).contiguous()
     if initial_state is None:

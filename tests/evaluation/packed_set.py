@@ -8,6 +8,9 @@ from motionmamba.data.packed import Caption, Prepared, Sample, Source
 from motionmamba.motion.skeleton import HUMANML3D
 
 WORDS = ("walk", "run", "jump", "turn", "wave", "sit")
+# sizes and words of an evaluator for it
+TINY = dict(movement_size=8, motion_size=12, text_size=10, embedding_size=6, word_size=7)
+VOCABULARY = ("unk", "sos", "eos", "a", "person", "somebody", "forward", *WORDS)
 
 
 def write_set(

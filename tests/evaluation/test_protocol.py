@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from packed_set import WORDS, write_set
+from packed_set import TINY, VOCABULARY, write_set
 
 from motionmamba.evaluation import T2MEvaluator, frechet_distance
 from motionmamba.evaluation.protocol import (
@@ -15,9 +15,6 @@ from motionmamba.evaluation.protocol import (
     reconstruct,
 )
 from motionmamba.models import TemporalMotionVAE
-
-TINY = dict(movement_size=8, motion_size=12, text_size=10, embedding_size=6, word_size=7)
-VOCABULARY = ("unk", "sos", "eos", "a", "person", "somebody", "forward", *WORDS)
 
 
 @pytest.fixture(scope="module")

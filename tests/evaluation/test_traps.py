@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from packed_set import WORDS, write_set
+from packed_set import TINY, VOCABULARY, write_set
 
 from motionmamba.data import MotionDataset
 from motionmamba.evaluation import T2MEvaluator, frechet_distance, r_precision
@@ -29,8 +29,6 @@ from motionmamba.training.evaluator import train_evaluator
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 STAGES = ("movement", "matching")
-TINY = dict(movement_size=8, motion_size=12, text_size=10, embedding_size=6, word_size=7)
-VOCABULARY = ("unk", "sos", "eos", "a", "person", "somebody", "forward", *WORDS)
 
 
 @pytest.fixture(scope="module")

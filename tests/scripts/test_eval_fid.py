@@ -11,10 +11,9 @@ import torch
 from motionmamba.evaluation import T2MEvaluator
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "evaluation"))
-from packed_set import WORDS, write_set
+from packed_set import TINY, VOCABULARY, write_set
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "eval_fid.py"
-VOCABULARY = ("unk", "sos", "eos", "a", "person", "somebody", "forward", *WORDS)
 PROMPTS = "- [a person turns to the left side, [turns left]]\n- [someone stands, [stands]]\n"
 
 
@@ -24,8 +23,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluation")
     told = write_set(folder / "set", tests=40, lengths=(40, 80))
     torch.manual_seed(0)
-    sizes = dict(movement_size=8, motion_size=12, text_size=10, embedding_size=6, word_size=7)
-    evaluator = T2MEvaluator(263, VOCABULARY, trained_on="nothing", **sizes).eval()
+    evaluator = T2MEvaluator(263, VOCABULARY, trained_on="nothing", **TINY).eval()
     evaluator.words.vectors.normal_()
     evaluator.mean.copy_(torch.from_numpy(told.mean))
     evaluator.std.copy_(torch.from_numpy(told.std))

@@ -22,6 +22,8 @@ from torch import Tensor
 from motionmamba.motion.skeleton import HUMANML3D, Joints
 
 KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}
+# Of a model file, what its joints are made of.
+ARRAYS = ("v_template", "shapedirs", "J_regressor", "kintree_table")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,15 +52,17 @@ class SmplModel:
             ValueError: when it is no body model of one of the three kinds, or its pickle names
                 anything that no body model needs.
         """
-        path = Path(path)
-        names = ("v_template", "shapedirs", "J_regressor", "kintree_table")
-        vertices, directions, regressor, tree = read_arrays(path, names).values()
+        return cls.from_arrays(Path(path), read_arrays(path, ARRAYS))
+
+    @classmethod
+    def from_arrays(cls, path: Path, stored: dict[str, np.ndarray]) -> SmplModel:
+        """As `load`, of the arrays of a file that was read; `path` is for messages alone."""
+        arrays = vertices, directions, regressor, tree = [stored[name] for name in ARRAYS]
         shapes = (
             *((len(vertices), 3), (len(vertices), 3, directions.shape[-1])),
             *((len(regressor), len(vertices)), (2, len(regressor))),
         )
-        arrays = (vertices, directions, regressor, tree)
-        for name, array, shape in zip(names, arrays, shapes, strict=True):
+        for name, array, shape in zip(ARRAYS, arrays, shapes, strict=True):
             if array.shape != shape:
                 raise ValueError(_no_body(path, f"its {name} is {array.shape}, not {shape}"))
             if not np.isfinite(array).all():

@@ -21,10 +21,15 @@ def main(
     split: Annotated[str, typer.Option(help="train, val, test or held_out.")] = "test",
     replications: Annotated[int, typer.Option(min=1, help="How often all is drawn anew.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")] = 0,
-    batch_size: Annotated[int, typer.Option(min=1, help="Motions generated at once.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Motions generated at once; 256 on GPUs, else 64.")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the checkpoint's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance; the checkpoint's.")] = None,
-    precision: Annotated[str, typer.Option(help="float32, bfloat16 or float16.")] = "float32",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="float32, bfloat16 or float16, of the denoiser; bfloat16 on GPUs."),
+    ] = None,
     multimodality: Annotated[
         bool | None,
         typer.Option(help="MModality takes 3,000 more motions each time; on GPUs by default."),
@@ -67,8 +72,11 @@ def main(
     others, published = read_comparisons(compare or [])
     sentences = read_prompts(prompts) if prompts and prompt_seeds else []
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    on_gpu = torch.device(device).type == "cuda"
     if multimodality is None:
-        multimodality = device != "cpu"
+        multimodality = on_gpu
+    batch_size = batch_size or (256 if on_gpu else 64)
+    precision = precision or ("bfloat16" if on_gpu else "float32")
     protocol = Protocol(split, replications, seed, texts=100 if multimodality else 0)
     bar = Progress(
         "{task.description}", BarColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn()

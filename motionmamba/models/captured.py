@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 MOST_GRAPHS = 8  # each holds the memory of a forward pass
+MOST_ROWS = 128  # a larger batch keeps the GPU busy longer than launching it takes
 WARM_UPS = 2  # the first call compiles kernels, the second finds what is cached
 
 
@@ -15,7 +16,7 @@ class CapturedModel:
     """A model that is called as before, and on CUDA recorded once for each shape of its inputs.
 
     Inputs are tensors or None, the result is one tensor. Nothing is recorded elsewhere, where a
-    hook moves the model's weights about, or for inputs that need gradients.
+    hook moves the model's weights about, for large batches, or inputs that need gradients.
     """
 
     def __init__(self, model: nn.Module):
@@ -40,6 +41,7 @@ class CapturedModel:
         given = [t for t in tensors.values() if t is not None]
         return (
             all(t.is_cuda for t in given)
+            and len(given[0]) <= MOST_ROWS
             and not hasattr(self.model, "_hf_hook")
             and not (torch.is_grad_enabled() and any(t.requires_grad for t in given))
         )

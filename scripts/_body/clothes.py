@@ -33,12 +33,13 @@ class Clothes:
     Attributes:
         faces: (F, 3) triangles between the dressed vertices.
         source: (V,) for each dressed vertex the bare one that it comes from.
+        average: sparse matrix that puts each bare vertex in the middle of its neighbours.
         colors: (V, 3) uint8 of the dressed vertices.
     """
 
     def __init__(self, vertices, faces, weights, joints):
         count = len(vertices)
-        self._average = _averaging(count, faces)
+        self.average = _averaging(count, faces)
         body = _Landmarks(vertices, faces, weights, joints)
         self._seams = _onto_seams(vertices, faces, body.fields(vertices))
         materials = body.materials(self._seams @ vertices)
@@ -51,6 +52,7 @@ class Clothes:
         self._smoothed = (
             (worn["shirt"] | worn["trousers"], 10),
             (torso, 40),
+            (_foremost(vertices, torso), 250),
             (shoes, 6),
         )
         # a seam stays where it is
@@ -65,8 +67,8 @@ class Clothes:
             self.colors[self.faces[materials == number]] = COLORS[name]
 
     def put_on(self, vertices: np.ndarray) -> np.ndarray:
-        """Vertices (V, 3) of a bare body, dressed."""
-        return (self._smooth(vertices) + self._offset)[self.source]
+        """Vertices of a bare body, dressed; to be taken by `source`."""
+        return self._smooth(vertices) + self._offset
 
     def stand(self, vertices: np.ndarray) -> np.ndarray:
         """Dressed vertices with soles that lie flat on the floor, their lowest level."""
@@ -81,10 +83,10 @@ class Clothes:
         """Cloth does not follow the body's small forms, nor shoes the toes."""
         vertices = self._seams @ vertices
         for part, steps in self._smoothed:
-            share = self._average @ part.astype(float)  # softer towards the hem
+            share = self.average @ part.astype(float)  # softer towards the hem
             weight = (0.6 * share * (part & self._free))[:, None]
             for _ in range(steps):
-                vertices = vertices + weight * (self._average @ vertices - vertices)
+                vertices = vertices + weight * (self.average @ vertices - vertices)
         return vertices
 
 
@@ -150,6 +152,16 @@ class _Landmarks:
         for name, inside in rules.items():
             numbers[inside] = MATERIALS.index(name)
         return numbers
+
+
+def _foremost(vertices: np.ndarray, torso: np.ndarray) -> np.ndarray:
+    """Where a shirt spans from form to form (V,): around the foremost points of each side."""
+    found = np.zeros(len(vertices), bool)
+    for side in (1, -1):
+        chosen = np.flatnonzero(torso & (vertices[:, 0] * side > 0.03))
+        top = vertices[chosen[vertices[chosen, 2].argmax()]]
+        found |= torso & (np.linalg.norm(vertices - top, axis=1) < 0.05)
+    return found
 
 
 def _split(faces: np.ndarray, materials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

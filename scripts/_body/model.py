@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 from _body.clothes import Clothes
+from _body.correctives import hanging_on, pose_directions
 from _body.makehuman import MakeHuman
 from scipy.optimize import nnls
 
@@ -71,7 +72,6 @@ def build_model(source: MakeHuman) -> dict[str, np.ndarray]:
     weights = _weights(source)
     bare, heads = source.t_pose()
     clothes = Clothes(bare, source.faces, weights, _joints(heads))
-    weights = weights[clothes.source]
 
     def body(phenotype: dict) -> tuple[np.ndarray, np.ndarray]:
         vertices, heads = source.t_pose(**phenotype)
@@ -81,7 +81,7 @@ def build_model(source: MakeHuman) -> dict[str, np.ndarray]:
         return clothes.put_on(vertices) - origin, joints - origin
 
     vertices, joints = body({})
-    vertices = clothes.stand(vertices)
+    corrections = pose_directions(vertices, joints, weights, clothes.average, JOINTS, PARENTS)
     directions, moves = [], []
     for low, high in SHAPES.values():
         (v0, j0), (v1, j1) = body(low), body(high)
@@ -91,7 +91,8 @@ def build_model(source: MakeHuman) -> dict[str, np.ndarray]:
         direction, move = _lengthen(vertices, joints, weights, children, along * CENTIMETRE)
         directions.append(direction)
         moves.append(move)
-    directions, moves = np.stack(directions, -1), np.stack(moves, -1)
+    directions, moves = np.stack(directions, -1)[clothes.source], np.stack(moves, -1)
+    vertices, weights = clothes.stand(vertices[clothes.source]), weights[clothes.source]
     regressor = _regressor(vertices, directions, joints, moves)
     return {
         "v_template": vertices.astype(np.float32),
@@ -100,7 +101,7 @@ def build_model(source: MakeHuman) -> dict[str, np.ndarray]:
         "kintree_table": np.array([PARENTS, range(len(PARENTS))], np.int64),
         "weights": weights.astype(np.float32),
         "shapedirs": directions.astype(np.float16),
-        "posedirs": np.zeros((len(vertices), 3, 9 * (len(PARENTS) - 1)), np.float16),
+        "posedirs": corrections[clothes.source],
         "joint_names": np.array(JOINTS),
         "shape_names": np.array([*SHAPES]),
         "colors": clothes.colors,
@@ -174,7 +175,7 @@ def _lengthen(
                 continue
             joint = JOINTS.index(name)
             step = by * (-1 if name.startswith("right") and by[0] else 1)
-            below = [_hangs_on(j, joint) for j in range(len(JOINTS))]
+            below = hanging_on(joint, PARENTS)
             parent = PARENTS[joint]
             bone = joints[joint] - joints[parent]
             share = np.clip((vertices - joints[parent]) @ bone / (bone @ bone), 0, 1)
@@ -186,14 +187,6 @@ def _lengthen(
             direction += ((carried + weights[:, parent] * share)[:, None]) * step
             move[below] += step
     return direction, move
-
-
-def _hangs_on(joint: int, ancestor: int) -> bool:
-    while joint >= 0:
-        if joint == ancestor:
-            return True
-        joint = PARENTS[joint]
-    return False
 
 
 def _regressor(vertices, directions, joints, moves) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from motionmamba.motion.skeleton import HUMANML3D
 from motionmamba.motion.smpl import ARRAYS, SmplModel, read_arrays
 
 EMBEDDED_BODY = Path(__file__).parents[1] / "assets" / "body" / "body.npz"
+MOST_SHAPE = 5.0  # deviations, beyond which no body looks like one
 MOST_BETAS = 16  # of a user's own file; SMPL-X has 400, most of them faces
 BATCH = 32  # frames that are posed at once
 _PLAIN = (168, 182, 198)
@@ -34,6 +36,7 @@ class Body:
             order and, of the shipped body, go on with lengths of bones.
         fitted: the slice of betas that are fitted to the bones of a motion.
         shapes: betas (S,) by name: "neutral", and "female" and "male" of the shipped body.
+        pose_directions: (9 (J - 1), 3 V) float32, how rotations correct vertices at rest.
     """
 
     def __init__(self, arrays: dict[str, np.ndarray], skeleton: SmplModel, source: str):
@@ -53,7 +56,7 @@ class Body:
         self._shape_directions = torch.from_numpy(np.ascontiguousarray(directions))
         self._regressor = torch.from_numpy(arrays["J_regressor"].astype(np.float32))
         flat = arrays["posedirs"].reshape(-1, arrays["posedirs"].shape[-1]).T
-        self._pose_directions = torch.from_numpy(np.ascontiguousarray(flat, np.float32))
+        self.pose_directions = torch.from_numpy(np.ascontiguousarray(flat, np.float32))
 
     def _take_names(self, arrays: dict[str, np.ndarray]):
         """What the shipped body's file has beside SMPL's arrays."""
@@ -92,7 +95,7 @@ class Body:
     def betas(self, **shape: float) -> np.ndarray:
         """Betas (S,) float32 with some of `shape_names` set, the others 0.
 
-        Raises ValueError for another name.
+        Raises ValueError for another name or a value that is not from -5 to 5.
         """
         values = np.zeros(self.num_betas, np.float32)
         for name, value in shape.items():
@@ -101,7 +104,29 @@ class Body:
                     f"{self.source} has no shape {name!r}, expected one of "
                     f"{', '.join(self.shape_names)}"
                 )
+            if not abs(value) <= MOST_SHAPE:
+                raise ValueError(
+                    f"the shape {name} is {value}, expected -{MOST_SHAPE:g} to {MOST_SHAPE:g}"
+                )
             values[self.shape_names.index(name)] = value
+        return values
+
+    def shaped(self, words: Sequence[str]) -> np.ndarray:
+        """Betas (S,) float32 of words such as "female" and "height=1.5", added up.
+
+        Raises ValueError for anything else.
+        """
+        values = self.shapes["neutral"].copy()
+        for word in words:
+            name, _, number = word.partition("=")
+            if name in self.shapes and not number:
+                values += self.shapes[name]
+                continue
+            try:
+                values += self.betas(**{name.strip(): float(number)})
+            except ValueError as error:
+                known = ", ".join((*self.shapes, *(f"{name}=1.5" for name in self.shape_names)))
+                raise ValueError(f"the shape {word!r} is none of {known}") from error
         return values
 
     def rest(self, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +154,7 @@ class Body:
             pose = torch.from_numpy(np.asarray(poses[part], np.float32)).flatten(1)
             still = torch.empty(len(pose), 0)
             with torch.inference_mode():
-                made, _ = lbs(still, pose, template[None], unshaped, self._pose_directions, *fixed)
+                made, _ = lbs(still, pose, template[None], unshaped, self.pose_directions, *fixed)
             posed[part] = made.numpy() + np.asarray(trans[part], np.float32)[:, None]
         return posed
 

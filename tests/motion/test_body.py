@@ -87,7 +87,7 @@ def test_frames_can_be_made_in_pieces(body):
     np.testing.assert_allclose(np.concatenate(pieces), motion.vertices(), atol=1e-5)
 
 
-@pytest.mark.parametrize("axis", range(20))
+@pytest.mark.parametrize("axis", range(21))
 def test_every_shape_goes_both_ways_by_little(body, axis):
     betas = np.eye(body.num_betas, dtype=np.float32)[axis]
     middle, more, less = (body.rest(s * betas)[0] for s in (0, 1, -1))
@@ -124,3 +124,11 @@ def test_file_that_is_no_body_is_refused(tmp_path, broken):
     np.savez(path, **arrays)
     with pytest.raises(ValueError, match="is no body model: its"):
         Body.load(path)
+
+
+def test_shapes_are_told_in_words(body):
+    expected = body.shapes["female"] + body.betas(weight=-1.5)
+    np.testing.assert_allclose(body.shaped(["female", "weight=-1.5"]), expected)
+    for wrong in ("weight", "weight=x", "female=1", "kindness=1", "weight=nan", "weight=9"):
+        with pytest.raises(ValueError, match=f"the shape '{wrong}' is none of neutral, female"):
+            body.shaped([wrong])

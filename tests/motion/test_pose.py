@@ -99,7 +99,8 @@ def test_rotations_are_rotations_and_leaves_do_not_turn():
     square = rotations @ np.swapaxes(rotations, -1, -2)
     np.testing.assert_allclose(square, np.broadcast_to(np.eye(3), square.shape), atol=1e-12)
     assert (np.linalg.det(rotations) > 0).all()
-    assert (rotations[:, LEAVES] == np.eye(3)).all()
+    still = np.broadcast_to(np.eye(3), (len(rotations), len(LEAVES), 3, 3))
+    np.testing.assert_allclose(rotations[:, LEAVES], still, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +120,30 @@ def test_twist_is_that_of_the_bend_plane(parent, child, limb, axis, twist):
     rotations = fit_pose(source.joints()).rotations
     apart = np.stack([source.rotations[:, parent], rotations[:, parent]])
     assert turned(apart).max() < 3
+
+
+@pytest.mark.parametrize("bend", [0.0, 0.05, 0.3, 1.0])
+def test_legs_that_rest_aslant_do_not_twist(bend):
+    rest = Pose(T_POSE, np.eye(3)[None, None].repeat(22, 1), np.zeros((1, 3))).joints()[0]
+    rest[[4, 7, 10]] += np.array([0.07, 0, 0])
+    rest[[5, 8, 11]] -= np.array([0.07, 0, 0])
+    source = Pose(rest - rest[list(PARENTS)], np.tile(np.eye(3), (20, 22, 1, 1)), np.zeros((20, 3)))
+    source.rotations[:, [4, 5]] = Rotation.from_rotvec([bend, 0, 0]).as_matrix()
+    pose = fit_pose(source.joints(), rest)
+    np.testing.assert_allclose(pose.joints(), source.joints(), atol=1e-5)
+    apart = np.stack([source.rotations[0], pose.rotations[0]])
+    assert turned(apart)[0, [1, 2, 4, 5]].max() < 3
+
+
+def test_spine_shares_its_twist():
+    source = smooth_pose(0, frames=20)
+    source.rotations[:] = np.eye(3)
+    rest = source.joints()[0].astype(np.float64)
+    source.rotations[:, 9] = Rotation.from_rotvec([0, 0.9, 0]).as_matrix()
+    pose = fit_pose(source.joints(), rest)
+    np.testing.assert_allclose(pose.joints(), source.joints(), atol=1e-5)
+    twist = Rotation.from_matrix(pose.rotations[0, [3, 6, 9]]).as_rotvec()[:, 1]
+    np.testing.assert_allclose(twist, 0.3, atol=0.01)
 
 
 def test_straight_limbs_do_not_spin():
@@ -156,7 +181,7 @@ def test_bones_that_start_elsewhere_still_end_where_they_should():
     joints = arm(forward, forward)
     joints[20:, 1, 2] += 0.02  # a hip that leaves its place in the pelvis, as generated ones do
     error = np.linalg.norm(fit_pose(joints).joints() - joints, axis=-1)
-    assert error[20:, 1].min() > 0.005 and error[20:, [4, 7]].max() < 0.001
+    assert error[20:, 1].min() > 0.003 and error[20:, [4, 7]].max() < 0.001
 
 
 @pytest.mark.parametrize(

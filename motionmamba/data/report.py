@@ -301,7 +301,9 @@ def _draw_sheet(motions: list[Motion], path: Path):
     with tempfile.TemporaryDirectory() as folder:
         for first in range(0, len(motions), per_column):
             part = motions[first : first + per_column]
-            strip = render_strip(part, Path(folder) / "strip.png", frames=FRAMES, size=SIZE)
+            strip = render_strip(
+                part, Path(folder) / "strip.png", frames=FRAMES, size=SIZE, body="skeleton"
+            )
             with Image.open(strip) as picture:
                 columns.append(picture.convert("RGB"))
     width = sum(c.width for c in columns) + GAP * (len(columns) - 1)

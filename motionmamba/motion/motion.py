@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from motionmamba.motion.skeleton import SKELETONS, skeleton_of
+
+if TYPE_CHECKING:
+    from motionmamba.motion.body import Body
 
 JOINT_SHAPES = tuple((skeleton.num_joints, 3) for skeleton in SKELETONS)
 FEATURE_SHAPES = tuple((skeleton.num_features,) for skeleton in SKELETONS)
@@ -80,55 +82,52 @@ class Motion:
     def __repr__(self) -> str:
         return f"Motion({len(self)} frames, fps={self.fps:g}, prompt={self.prompt!r})"
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write the motion: .npy (joints), .mp4 or .gif (video), .png (a strip of poses), .bvh.
+    def save(self, path: str | os.PathLike, body: Body | None = None) -> None:
+        """Write the motion to a file of the kind that its suffix names.
+
+        Joints as .npy or .json, a skeleton with its rotations as .bvh; a body as .glb (mesh, skin
+        and animation) or .npz (its poses, with AMASS's keys); videos as .mp4, .webm or .gif, and
+        .png, a strip of poses.
+
+        Args:
+            path: the file, which appears only once it is complete.
+            body: moves in .glb and .npz; the one shipped here by default.
 
         Raises:
             ValueError: for another suffix or a folder that cannot be written to.
         """
-        path = check_output(path)
-        _WRITERS[path.suffix.lower()](self, path)
+        from motionmamba.motion.formats import save_motion
+
+        save_motion(self, path, body)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, fps: float | None = None, prompt: str = "") -> Motion:
-        """Read joints (T, 22, 3) or (T, 21, 3) from a .npy file, metres, Y up.
+    def load(
+        cls,
+        path: str | os.PathLike,
+        fps: float | None = None,
+        prompt: str = "",
+        body: Body | None = None,
+    ) -> Motion:
+        """Read the joints of a motion from a file, whichever its suffix says.
+
+        Args:
+            path: .npy, joints (T, 22, 3) or (T, 21, 3) in metres, Y up; .json with such joints;
+                .bvh of any human skeleton, whose joints are found by their names and places; .npz
+                of AMASS or with its keys; .glb that this library wrote.
+            fps: frames per second, in place of what the file says, if it does.
+            prompt: likewise.
+            body: whose poses an .npz holds, unless it is the body shipped here.
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when it is not a NumPy array of that shape with finite numbers.
+            ValueError: when it holds something else.
         """
-        try:
-            # Mapped, so that a forged header cannot ask for more memory than the file holds.
-            joints = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise ValueError(_not_joints(path, "not a NumPy array")) from error
-        if not isinstance(joints, np.ndarray):
-            raise ValueError(_not_joints(path, "an archive of arrays"))
-        if joints.shape[1:] not in JOINT_SHAPES or joints.dtype.kind not in "fiu":
-            raise ValueError(_not_joints(path, f"{joints.dtype} of shape {joints.shape}"))
-        return cls(joints=joints, fps=fps, prompt=prompt)
+        from motionmamba.motion.formats import load_motion
 
-
-def check_output(path: str | os.PathLike) -> Path:
-    """Gives `path` when `Motion.save` can write there, so that long work need not end in vain.
-
-    Raises:
-        ValueError: for an unknown suffix, a folder that is missing or not writable.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        raise ValueError(
-            f"{path} has the suffix '{path.suffix}', expected one of {', '.join(_WRITERS)}; "
-            "rename the file."
-        )
-    if not path.parent.is_dir():
-        raise ValueError(
-            f"{path} cannot be written because the folder {path.parent} does not exist; "
-            "create it first."
-        )
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{path} cannot be written; choose a file in a folder you may write to.")
-    return path
+        motion = load_motion(path, fps, prompt, body)
+        if isinstance(motion, cls):
+            return motion
+        return cls(joints=motion.joints, fps=motion.fps, prompt=motion.prompt)
 
 
 def _as_frames(name: str, values: np.ndarray, shapes: tuple[tuple[int, ...], ...]) -> np.ndarray:
@@ -145,47 +144,3 @@ def _as_frames(name: str, values: np.ndarray, shapes: tuple[tuple[int, ...], ...
             "drop or repair those frames."
         )
     return values
-
-
-def _not_joints(path: str | os.PathLike, found: str) -> str:
-    return (
-        f"{path} is {found}, expected joints of shape (T, 22, 3) or (T, 21, 3); "
-        "pass a .npy file written by Motion.save or numpy.save."
-    )
-
-
-def _write_npy(motion: Motion, path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            np.save(file, motion.joints)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _write_video(motion: Motion, path: Path) -> None:
-    from motionmamba.motion.render import render_video
-
-    render_video([motion], path)
-
-
-def _write_strip(motion: Motion, path: Path) -> None:
-    from motionmamba.motion.render import render_strip
-
-    render_strip([motion], path)
-
-
-def _write_bvh(motion: Motion, path: Path) -> None:
-    from motionmamba.motion.export import write_bvh
-
-    write_bvh(path, motion)
-
-
-_WRITERS = {
-    ".npy": _write_npy,
-    ".mp4": _write_video,
-    ".gif": _write_video,
-    ".png": _write_strip,
-    ".bvh": _write_bvh,
-}

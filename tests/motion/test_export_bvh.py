@@ -1,15 +1,18 @@
 import os
+import time
 import warnings
 
 import numpy as np
 import pytest
+from bodies import CONVENTIONS, walk_bvh
+from body_motions import swaying
 from scipy.spatial.transform import Rotation
 
 from motionmamba.data.sources.procedural import make_motion
 from motionmamba.motion import HUMANML3D, Motion
+from motionmamba.motion.body import Body
 from motionmamba.motion.bvh import read_bvh
-from motionmamba.motion.export import write_bvh
-from motionmamba.motion.export.bvh import unwrapped_euler
+from motionmamba.motion.export.bvh import load_bvh, unwrapped_euler, write_bvh
 
 
 @pytest.fixture(params=range(3))
@@ -37,6 +40,75 @@ def test_another_reader_gives_the_joints_back(motion, tmp_path):
         read = {joint.Name: joint.PositionWorld.to_tuple() for joint, *_ in root.layout()}
         found = [read[name] for name in HUMANML3D.joint_names]
         np.testing.assert_allclose(found, 100 * motion.joints[frame], atol=1e-3)
+
+
+def test_the_poses_of_a_body_are_kept(tmp_path):
+    bvhio = pytest.importorskip("bvhio")
+    motion = swaying(Body.load())
+    write_bvh(tmp_path / "motion.bvh", motion)
+    root = bvhio.readAsHierarchy(str(tmp_path / "motion.bvh"))
+    for frame in (0, 11, 23):
+        root.loadPose(frame)
+        read = {joint.Name: joint.PositionWorld.to_tuple() for joint, *_ in root.layout()}
+        found = [read[name] for name in HUMANML3D.joint_names]
+        np.testing.assert_allclose(found, 100 * motion.joints[frame], atol=1e-3)
+    take = read_bvh(tmp_path / "motion.bvh")
+    angles = take.values[:, 3:].reshape(-1, 3)
+    found = Rotation.from_euler("ZXY", angles, degrees=True).as_matrix().reshape(24, 22, 3, 3)
+    order = [HUMANML3D.joint_names.index(name) for name in take.joint_names]
+    expected = Rotation.from_rotvec(motion.poses[:, order].reshape(-1, 3)).as_matrix()
+    np.testing.assert_allclose(found, expected.reshape(24, 22, 3, 3), atol=1e-5)
+
+
+def test_ours_load_again(motion, tmp_path):
+    write_bvh(tmp_path / "motion.bvh", motion)
+    loaded = load_bvh(tmp_path / "motion.bvh")
+    np.testing.assert_allclose(loaded.joints, motion.joints, atol=1e-5)
+    assert loaded.fps == 24
+
+
+@pytest.mark.parametrize("convention", ["mixamo", "lafan1", "unreal", "smpl"])
+def test_those_of_other_software_load(convention, tmp_path):
+    (tmp_path / "walk.bvh").write_text(walk_bvh(CONVENTIONS[convention], fps=30))
+    loaded = load_bvh(tmp_path / "walk.bvh")
+    assert loaded.joints.shape == (60, 22, 3) and loaded.fps == 30
+    height = np.ptp(loaded.joints[0, :, 1])
+    assert 1.2 < height < 1.7 and loaded.joints[..., 1].min() > -0.1
+    left, right = (HUMANML3D.joint_names.index(f"{side}_wrist") for side in ("left", "right"))
+    assert (loaded.joints[:, left, 0] > loaded.joints[:, right, 0]).all()
+    # it walks towards Z+
+    assert loaded.joints[-1, 0, 2] - loaded.joints[0, 0, 2] == pytest.approx(1.2 * 59 / 20, abs=0.1)
+
+
+BAD = {
+    "no MOTION section": lambda path: path.write_bytes(b"HIERARCHY"),
+    "broken header": lambda path: path.write_bytes(b"HIERARCHY ROOT\nMOTION\n"),
+    "cut off or its header is wrong": lambda path: path.write_text(
+        walk_bvh(CONVENTIONS["mixamo"])[:-400]
+    ),
+    "whose joints cannot be told": lambda path: path.write_text(
+        "HIERARCHY\nROOT a\n{\nOFFSET 0 0 0\nCHANNELS 1 Xrotation\n}\n"
+        "MOTION\nFrames: 1\nFrame Time: 0.1\n0\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("reason", BAD)
+def test_bad_files_are_refused(reason, tmp_path):
+    BAD[reason](tmp_path / "walk.bvh")
+    with pytest.raises(ValueError, match=rf"walk\.bvh .*{reason}") as error:
+        load_bvh(tmp_path / "walk.bvh")
+    assert "\n" not in str(error.value)
+
+
+def test_six_seconds_take_a_tenth_of_one(tmp_path):
+    joints, taken = make_motion(np.random.default_rng(0))[0], []
+    motion = Motion(joints=np.resize(joints, (120, 22, 3)))
+    for _ in range(3):
+        began = time.perf_counter()
+        write_bvh(tmp_path / "motion.bvh", motion)
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < 0.1
 
 
 def test_layout_of_the_file(motion, tmp_path):

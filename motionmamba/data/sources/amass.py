@@ -3,6 +3,7 @@
 Follows raw_pose_processing.ipynb of github.com/EricGuo5513/HumanML3D. Its quirks change numbers
 and are kept: a stride of int(fps / 20) makes 29.5 fps of 59 and 20.8 of 250, bodies have 10 betas
 and no DMPL, a gender that is no text, but bytes, is female, and slices may outrun their file.
+Files that `motionmamba.motion.export` writes may also be of SMPL bodies, whose betas all count.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from motionmamba.data.sources.recordings import (
 )
 from motionmamba.data.text.lines import parse_lines
 from motionmamba.data.text.sides import swap_sides
+from motionmamba.motion.amass import RATES, AmassFile
 from motionmamba.motion.skeleton import HUMANML3D
 from motionmamba.motion.smpl import SmplModel
 
@@ -44,10 +46,7 @@ FPS = int(HUMANML3D.fps)
 MIN_FRAMES = HUMANML3D_FOLDER.min_frames
 JOINTS = HUMANML3D.num_joints  # come first in all of the bodies
 NUM_BETAS = 10
-RATES = ("mocap_framerate", "mocap_frame_rate")  # of the first releases and of newer ones
-GENDERS = ("female", "male", "neutral")
-KINDS = {"smplh": "SMPL-H", "smplx": "SMPL-X"}
-KIND_OF_WIDTH = {156: "smplh", 165: "smplx"}  # of poses: 52 and 55 joints
+KINDS = {"smpl": "SMPL", "smplh": "SMPL-H", "smplx": "SMPL-X"}
 HUMANACT12 = "humanact12"
 # What sub-datasets are called in newer releases of AMASS, and in index.csv.
 RENAMED = {
@@ -224,9 +223,11 @@ def load_bodies(folder: Path) -> tuple[Bodies, dict[str, str]]:
         except ValueError as error:
             flaws[f"models/{name}"] = str(error)
             continue
-        first = body.shape_directions[..., :NUM_BETAS].copy()
-        bodies.setdefault((body.kind, gender[-1]), replace(body, shape_directions=first))
-    if not {kind for kind, _ in bodies} & set(KINDS):
+        if body.kind != "smpl":
+            first = body.shape_directions[..., :NUM_BETAS].copy()
+            body = replace(body, shape_directions=first)
+        bodies.setdefault((body.kind, gender[-1]), body)
+    if not bodies:
         reasons = f"; {next(iter(flaws.values()))}" if flaws else ""
         raise ValueError(
             f"{folder} has no SMPL-H or SMPL-X model, as smplh/male/model.npz or "
@@ -274,10 +275,10 @@ def _read_joints(content: bytes) -> np.ndarray:
 
 def _read_poses(content: bytes, pieces: list[Slice], bodies: Bodies) -> tuple[np.ndarray, dict]:
     """Joints (T, 22, 3), Y up, of a file of AMASS at its stride, and what was made of it."""
-    stored = _Stored(content)
+    stored = AmassFile(content)
     poses, kind = stored.poses()
-    trans, betas = stored.numbers("trans"), stored.numbers("betas").ravel()[:NUM_BETAS]
-    fps = stored.numbers(*RATES).ravel()
+    poses, trans, fps = poses[:, : 3 * JOINTS], stored.numbers("trans"), stored.fps()
+    betas = stored.numbers("betas").ravel()
     if poses.shape[1:] != (3 * JOINTS,) or trans.shape != (len(poses), 3):
         raise ValueError(f"wrong shape: poses {poses.shape} and trans {trans.shape}")
     if fps.size != 1 or not FPS <= fps[0] < np.inf:
@@ -288,6 +289,7 @@ def _read_poses(content: bytes, pieces: list[Slice], bodies: Bodies) -> tuple[np
         raise ValueError(f"no body: it is of a {gender} {KINDS[kind]} body, which models lack")
     told = int(fps[0] / FPS)
     stride = told if RATES[0] in stored else _stride(len(poses), told, pieces)
+    betas = betas[: body.shape_directions.shape[-1]]
     joints = body.joints(poses[::stride], trans[::stride], betas)
     # The notebook exchanges y and z, which makes a mirror image, and negates x of that.
     joints = joints[..., [0, 2, 1]] * np.float32([-1, 1, 1])
@@ -305,58 +307,6 @@ def _stride(frames: int, told: int, pieces: list[Slice]) -> int:
         return told
     fits = (s for s in (told, *STRIDES) if abs(-(-frames // s) - max(ends)) <= 1)
     return next(fits, told)
-
-
-class _Stored:
-    """An .npz file of AMASS; of its arrays only those asked for are read."""
-
-    def __init__(self, content: bytes):
-        try:
-            self._arrays = np.load(io.BytesIO(content), allow_pickle=False)
-            self._names = set(self._arrays.files)
-        except Exception as error:  # numpy and zipfile raise anything over damaged files
-            raise ValueError("unreadable: it is no .npz file, or cut short") from error
-
-    def __contains__(self, name: str) -> bool:
-        return name in self._names
-
-    def array(self, *names: str) -> np.ndarray:
-        """The first of these that there is."""
-        for name in names:
-            if name not in self:
-                continue
-            try:
-                return self._arrays[name]
-            except Exception as error:  # as above
-                what = "a pickle, which is never loaded" if "pickle" in str(error) else "damaged"
-                raise ValueError(f"unreadable: its {name} is {what}") from error
-        raise ValueError(f"incomplete: it has no {' or '.join(names)}")
-
-    def numbers(self, *names: str) -> np.ndarray:
-        array = self.array(*names)
-        if array.dtype.kind not in "fiu":
-            raise ValueError(f"unreadable: its {names[0]} is {array.dtype}, no numbers")
-        return array
-
-    def poses(self) -> tuple[np.ndarray, str]:
-        """Rotations (T, 66) of the first 22 joints, and the kind of their body."""
-        if "poses" in self or "root_orient" not in self:
-            poses = self.numbers("poses")
-            kind = KIND_OF_WIDTH.get(poses.shape[-1] if poses.ndim == 2 else 0)
-            if kind is None:
-                raise ValueError(f"wrong shape: poses {poses.shape}, not of SMPL-H or SMPL-X")
-            return poses[:, : 3 * JOINTS], kind
-        parts = self.numbers("root_orient"), self.numbers("pose_body")
-        if any(part.ndim != 2 for part in parts) or len(parts[0]) != len(parts[1]):
-            raise ValueError(f"wrong shape: root_orient {parts[0].shape}, body {parts[1].shape}")
-        kind = str(self.array("surface_model_type").ravel()[:1])
-        return np.concatenate(parts, axis=1), "smplx" if "smplx" in kind else "smplh"
-
-    def gender(self) -> str:
-        """Anything but a text is female, as to the notebook, which compares it with one."""
-        gender = self.array("gender").ravel()[:1]
-        text = str(gender[0]) if gender.dtype.kind == "U" and gender.size else ""
-        return text if text in GENDERS else GENDERS[0]
 
 
 def _cut(joints: np.ndarray, piece: Slice, info: dict) -> Recording:

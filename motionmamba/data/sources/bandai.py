@@ -19,7 +19,6 @@ from motionmamba.data.making.overlay import REACHES
 from motionmamba.data.making.warp import GAIT_SPEEDS, HAND_SPEEDS
 from motionmamba.data.packed import Prepared, Source
 from motionmamba.data.progress import Progress, no_progress
-from motionmamba.data.sources.joint_map import JointMap, load_joint_map
 from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
     Recording,
@@ -32,6 +31,7 @@ from motionmamba.data.sources.recordings import (
 from motionmamba.data.text.captions import Action
 from motionmamba.data.text.vocabulary import STYLES
 from motionmamba.motion.bvh import parse_bvh
+from motionmamba.motion.joint_map import JointMap, load_joint_map
 from motionmamba.motion.skeleton import HUMANML3D
 
 LICENCE = "CC BY-NC 4.0"

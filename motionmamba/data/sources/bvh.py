@@ -12,8 +12,6 @@ import numpy as np
 from motionmamba.data.packed import Prepared
 from motionmamba.data.progress import Progress, no_progress
 from motionmamba.data.sources.captioned import find_captions, take_name
-from motionmamba.data.sources.joint_guess import guess_joint_map
-from motionmamba.data.sources.joint_map import AUTO, JointMap, load_joint_map
 from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
     Recording,
@@ -21,6 +19,8 @@ from motionmamba.data.sources.recordings import (
     resample,
 )
 from motionmamba.motion.bvh import Bvh, BvhError, parse_bvh
+from motionmamba.motion.joint_guess import guess_joint_map
+from motionmamba.motion.joint_map import AUTO, JointMap, load_joint_map
 from motionmamba.motion.skeleton import HUMANML3D
 
 GUESS_TAKES = 16  # of a skeleton, that a guess looks at

@@ -24,7 +24,6 @@ from motionmamba.data.sources.amass import Slice, read_index
 from motionmamba.data.sources.cmu_captions import Telling, read_description, tell
 from motionmamba.data.sources.cmu_segments import STILL, Body, Event, find_events
 from motionmamba.data.sources.humanml3d import END_FRAMES, HUMANML3D_FOLDER, SPLITS
-from motionmamba.data.sources.joint_map import JointMap, load_joint_map
 from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
     File,
@@ -39,6 +38,7 @@ from motionmamba.data.text.lines import parse_lines
 from motionmamba.data.text.sides import swap_sides
 from motionmamba.motion.asfamc import Asf, parse_amc, parse_asf
 from motionmamba.motion.bvh import parse_bvh
+from motionmamba.motion.joint_map import JointMap, load_joint_map
 from motionmamba.motion.skeleton import HUMANML3D
 
 TITLE = "CMU Graphics Lab Motion Capture Database (mocap.cs.cmu.edu)"

@@ -11,7 +11,13 @@ import numpy as np
 from motionmamba.data.packed import Prepared
 from motionmamba.data.progress import Progress, no_progress
 from motionmamba.data.sources.captioned import Captions, find_captions, take_name
-from motionmamba.data.sources.joint_map import (
+from motionmamba.data.sources.recordings import (
+    MIN_FRAMES,
+    Recording,
+    read_recordings,
+    resample,
+)
+from motionmamba.motion.joint_map import (
     ANKLES,
     CHAIN_SHARE,
     MIN_BONE,
@@ -20,12 +26,6 @@ from motionmamba.data.sources.joint_map import (
     chain_length,
     feet_forward,
     find_unit,
-)
-from motionmamba.data.sources.recordings import (
-    MIN_FRAMES,
-    Recording,
-    read_recordings,
-    resample,
 )
 from motionmamba.motion.skeleton import HUMANML3D
 

@@ -1,5 +1,1 @@
-"""Motions as files for animation software."""
-
-from motionmamba.motion.export.bvh import write_bvh
-
-__all__ = ["write_bvh"]
+"""Motions as files of other software, written and read back."""

@@ -1,33 +1,39 @@
-"""Writing BVH motion files, which Blender and other animation software open."""
+"""BVH motion files, which Blender and other animation software open, written and read back."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from motionmamba.motion.bvh import parse_bvh
+from motionmamba.motion.files import read_whole, write_whole
+from motionmamba.motion.joint_guess import guess_joint_map
 from motionmamba.motion.motion import Motion
-from motionmamba.motion.pose import PARENTS, fit_pose
+from motionmamba.motion.pose import PARENTS, Pose, fit_pose
 from motionmamba.motion.skeleton import HUMANML3D
+
+if TYPE_CHECKING:
+    from motionmamba.motion.body import BodyMotion
 
 _CENTIMETRES = 100.0
 _TIP = 0.5  # length of a last bone, which no joint ends, to the bone before it
 
 
-def write_bvh(path: str | os.PathLike, motion: Motion) -> None:
+def write_bvh(path: str | os.PathLike, motion: Motion | BodyMotion) -> None:
     """Write a motion as BVH: the 22 joints by their HumanML3D names, centimetres, Y up.
 
-    The rest pose is the T-pose of `fit_pose`; rotations are in the order Z, X, Y and go on over
-    360 degrees rather than jump. The file appears only once it is complete.
+    The rest pose is a T-pose that faces Z+: that of the body or, for joints alone, of `fit_pose`.
+    The root has six channels; rotations are in the order Z, X, Y, which MotionBuilder writes, and
+    go on over 360 degrees rather than jump. The file appears only once it is complete.
 
     Raises OSError where it cannot be written.
     """
-    path = Path(path)
-    pose = fit_pose(motion.joints)
+    pose = fit_pose(motion.joints) if isinstance(motion, Motion) else _body_pose(motion)
     order = list(_depth_first(0))
     angles = unwrapped_euler(pose.rotations[:, order])
     values = np.concatenate(
@@ -41,12 +47,34 @@ def write_bvh(path: str | os.PathLike, motion: Motion) -> None:
         f"Frame Time: {1 / motion.fps:.10g}",
         *(" ".join(f"{value:.6f}" for value in frame) for frame in values),
     ]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("\n".join(lines) + "\n", encoding="ascii")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(path, "\n".join([*lines, ""]).encode("ascii"))
+
+
+def load_bvh(path: str | os.PathLike) -> Motion:
+    """Read the joints of a human body in any BVH file; those of `write_bvh` by their names.
+
+    On other skeletons they are found as `guess_joint_map` does.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is no BVH file or its joints cannot be told.
+    """
+    bvh = parse_bvh(read_whole(path), str(path), end_sites=True)
+    positions = bvh.positions()
+    if set(HUMANML3D.joint_names) <= set(bvh.joint_names):
+        order = [bvh.joint_names.index(name) for name in HUMANML3D.joint_names]
+        joints = positions[:, order] / _CENTIMETRES
+    else:
+        try:
+            joint_map = guess_joint_map(bvh.joint_names, bvh.parents, positions)
+            joints = joint_map.apply(bvh.joint_names, positions, "it")
+        except ValueError as error:
+            raise ValueError(
+                f"{path} has a skeleton whose joints cannot be told ({error}); pass one of a whole "
+                "human body that stands upright at some time."
+            ) from error
+    # frame times are written with few digits: 30 rather than 30.00003 frames per second
+    return Motion(joints=joints, fps=round(bvh.fps, 3))
 
 
 def unwrapped_euler(rotations: np.ndarray) -> np.ndarray:
@@ -70,6 +98,15 @@ def unwrapped_euler(rotations: np.ndarray) -> np.ndarray:
         nearer = np.abs(one - before).sum(-1) <= np.abs(two - before).sum(-1)
         angles[frame] = np.where(nearer[:, None], one, two)
     return angles
+
+
+def _body_pose(motion: BodyMotion) -> Pose:
+    frames, joints = len(motion), len(PARENTS)
+    rest = motion.body.rest(motion.betas)[1][:joints].astype(np.float64)
+    offsets = rest - rest[list(PARENTS)]
+    offsets[0] = 0
+    turns = Rotation.from_rotvec(motion.poses[:, :joints].reshape(-1, 3)).as_matrix()
+    return Pose(offsets, turns.reshape(frames, joints, 3, 3), rest[0] + motion.trans)
 
 
 def _children(joint: int) -> list[int]:

@@ -7,8 +7,8 @@ from bandai_files import gesture, write_takes
 
 from motionmamba.data.making.more import MadeCounts
 from motionmamba.data.sources.bandai import prepare_bandai, read_take
-from motionmamba.data.sources.joint_map import load_joint_map
 from motionmamba.data.text.captions import Action
+from motionmamba.motion.joint_map import load_joint_map
 from motionmamba.motion.skeleton import HUMANML3D, mirror_joints
 
 LEFT, RIGHT = 20, 21

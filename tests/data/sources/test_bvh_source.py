@@ -132,7 +132,7 @@ def test_times_count_from_the_start_of_the_file(tmp_path):
 
 
 def _map_text(name: str) -> str:
-    from motionmamba.data.sources.joint_map import MAPS
+    from motionmamba.motion.joint_map import MAPS
 
     return (MAPS / f"{name}.yaml").read_text()
 

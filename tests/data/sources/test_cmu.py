@@ -11,12 +11,12 @@ from motionmamba.data.sources import cmu, cmu_captions
 from motionmamba.data.sources.cmu import Book, prepare_cmu, read_trial
 from motionmamba.data.sources.cmu_captions import read_description
 from motionmamba.data.sources.cmu_segments import find_events
-from motionmamba.data.sources.joint_map import load_joint_map
 from motionmamba.data.text.captions import ACTIONS, write_captions
 from motionmamba.data.text.vocabulary_cmu import ACTIONS as CMU_ACTIONS
 from motionmamba.data.text.vocabulary_cmu import DESCRIPTIONS, ITEMS
 from motionmamba.motion.asfamc import parse_amc, parse_asf
 from motionmamba.motion.features import joints_to_features
+from motionmamba.motion.joint_map import load_joint_map
 
 LEFT_WRIST, RIGHT_WRIST = 20, 21
 

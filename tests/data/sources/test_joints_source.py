@@ -5,8 +5,8 @@ import pytest
 from bodies import HIK, walk
 
 from motionmamba.data.packed import write_dataset
-from motionmamba.data.sources.joint_map import UPRIGHT, load_joint_map
 from motionmamba.data.sources.joints import prepare_joints
+from motionmamba.motion.joint_map import UPRIGHT, load_joint_map
 
 ABOUT = {"licence": "CC0", "title": "Mine", "workers": 1}
 NAMES, _, _POSITIONS = walk(HIK, 300)

@@ -6,10 +6,10 @@ import pytest
 import yaml
 from bodies import CONVENTIONS, HIK, LIMBS, PARTS, TREE, TREES, walk
 
-from motionmamba.data.sources.joint_guess import guess_joint_map, words
-from motionmamba.data.sources.joint_map import MAPS, UPRIGHT, JointMap, load_joint_map, map_names
 from motionmamba.data.sources.recordings import iter_files
 from motionmamba.motion.bvh import parse_bvh
+from motionmamba.motion.joint_guess import guess_joint_map, words
+from motionmamba.motion.joint_map import MAPS, UPRIGHT, JointMap, load_joint_map, map_names
 from motionmamba.motion.skeleton import HUMANML3D
 
 JOINT = {name: i for i, name in enumerate(HUMANML3D.joint_names)}

@@ -9,7 +9,7 @@ from itertools import combinations, pairwise, zip_longest
 
 import numpy as np
 
-from motionmamba.data.sources.joint_map import (
+from motionmamba.motion.joint_map import (
     CHAIN_SHARE,
     HEAD,
     NECK,

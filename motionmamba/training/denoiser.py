@@ -83,7 +83,7 @@ def train_denoiser(
             return
         video = run / "samples" / f"step-{step:08d}.mp4"
         video.parent.mkdir(parents=True, exist_ok=True)
-        render_video(motions, video)
+        render_video(motions, video, body="skeleton")
 
     save_config(config, run)
     denoiser = fit(accelerator, denoiser, compute_losses, config.train, run, resume, show_samples)

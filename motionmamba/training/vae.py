@@ -114,4 +114,4 @@ def _render_reconstruction(vae, batches: WindowSampler, path: Path):
         for x, title in ((batch["features"], "recording"), (made, "reconstruction"))
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
-    render_video(motions, path)
+    render_video(motions, path, body="skeleton")

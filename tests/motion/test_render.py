@@ -1,4 +1,7 @@
+import os
+import subprocess
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -6,10 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from motionmamba.motion.render import raster, render_frame, render_strip, render_video
+from motionmamba.motion import render
+from motionmamba.motion.render import raster
+from motionmamba.motion.render.backends import open_renderer
 from motionmamba.motion.render.camera import Camera
+from motionmamba.motion.render.clips import make_clips
 from motionmamba.motion.render.figure import LEFT_COLOUR, RIGHT_COLOUR, Solids, mannequin
-from motionmamba.motion.render.panel import Clip, Lettering, make_panels
+from motionmamba.motion.render.panel import Lettering, Panel, make_panels
+
+render_frame = partial(render.render_frame, body="skeleton")
+render_video = partial(render.render_video, body="skeleton")
+render_strip = partial(render.render_strip, body="skeleton")
+render_sequence = partial(render.render_sequence, body="skeleton")
 
 SMALL = (128, 96)
 LEFT_HALF = [  # x, y, z of the joints on the body's left, and of those in the middle
@@ -45,6 +56,11 @@ def turned(joints: np.ndarray, angles: np.ndarray) -> np.ndarray:
     sin, cos, zero = np.sin(angles), np.cos(angles), np.zeros_like(angles)
     rows = [[cos, zero, -sin], [zero, zero + 1, zero], [sin, zero, cos]]
     return joints @ np.moveaxis(np.array(rows), -1, 0)
+
+
+def panel_of(joints: np.ndarray, size: tuple[int, int], prompt: str = "") -> Panel:
+    clips = make_clips([Motion(joints, prompt=prompt)], False, None)
+    return make_panels(clips, size, open_renderer("software"))[0]
 
 
 def walking() -> np.ndarray:
@@ -151,11 +167,12 @@ def test_strip_has_a_row_for_each_motion(tmp_path):
 @pytest.mark.parametrize("size", [(160, 120), (90, 160)])
 def test_figure_stays_in_the_frame(make, size):
     joints = make()
-    panel = make_panels([Clip(joints, 20.0, "a caption")], size)[0]
+    panel = panel_of(joints, size, "a caption")
     top = panel.lettering.line
     for frame in range(0, len(joints), 4):
         picture = np.zeros((size[1], size[0], 3), np.float32)
-        raster.draw_solids(picture, panel.solids, panel.camera, frame)
+        solids = panel.clip.figure.solids.at(frame, np.zeros(3))
+        raster.draw_solids(picture, solids, panel.camera, frame)
         drawn = picture.any(-1)
         assert drawn[top:-4, 4:-4].sum() > 50
         drawn[top:-4, 4:-4] = False
@@ -163,7 +180,7 @@ def test_figure_stays_in_the_frame(make, size):
 
 
 def test_a_long_walk_is_as_large_at_its_end():
-    panel = make_panels([Clip(walking(), 20.0, "")], SMALL)[0]
+    panel = panel_of(walking(), SMALL)
     heights = []
     for frame in (0, 30, 59):
         pixels, _ = panel.camera.project(panel.clip.joints[frame], frame)
@@ -173,8 +190,8 @@ def test_a_long_walk_is_as_large_at_its_end():
 
 
 def test_camera_follows_a_walk_and_rests_on_a_jump():
-    assert make_panels([Clip(walking(), 20.0, "")], SMALL)[0].camera.moves
-    assert not make_panels([Clip(jumping(), 20.0, "")], SMALL)[0].camera.moves
+    assert panel_of(walking(), SMALL).camera.moves
+    assert not panel_of(jumping(), SMALL).camera.moves
 
 
 def test_left_and_right_are_told_by_colour():
@@ -301,9 +318,9 @@ def test_radii_follow_the_body_size():
     ],
 )
 def test_bad_motions_are_named(tmp_path, motions, words):
-    for render, name in ((render_video, "film.mp4"), (render_strip, "strip.png")):
+    for write, name in ((render_video, "film.mp4"), (render_strip, "strip.png")):
         with pytest.raises(ValueError, match=words):
-            render(motions, tmp_path / name)
+            write(motions, tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
@@ -325,4 +342,141 @@ def test_bad_requests_are_named(tmp_path):
         render_frame(motion, 0, size=(10, 10))
     with pytest.raises(ValueError, match="has 1 frames"):
         render_frame(motion, 1)
+    with pytest.raises(ValueError, match="1 or more"):
+        render_sequence(motion, tmp_path / "sequence.png", frames=0)
+    with pytest.raises(ValueError, match="'clay' is no body"):
+        render_frame(motion, 0, body="clay")
+    with pytest.raises(ValueError, match="'crayon' is no renderer; expected auto, moderngl"):
+        render_frame(motion, 0, renderer="crayon")
+    with pytest.raises(ValueError, match="moderngl draws no skeletons"):
+        render_frame(motion, 0, renderer="moderngl")
+    for name in ("film.mp4", "film.gif"):
+        with pytest.raises(ValueError, match=r"cannot be transparent.*\.webm.*%04d\.png"):
+            render_video([motion], tmp_path / name, transparent=True)
     assert [entry.name for entry in Path(tmp_path).iterdir()] == ["file"]
+
+
+def test_numbered_pictures_fill_a_new_folder(tmp_path):
+    path = tmp_path / "frames" / "%03d.png"
+    render_video([Motion(walking()[:3])], path, size=SMALL)
+    assert [tmp_path / "frames"] == list(tmp_path.iterdir())
+    names = sorted(entry.name for entry in path.parent.iterdir())
+    assert names == ["000.png", "001.png", "002.png"]
+    wanted = render_frame(Motion(walking()[:3]), 2, size=SMALL)
+    with Image.open(path.parent / "002.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(wanted))
+    with pytest.raises(ValueError, match="is not empty"):
+        render_video([Motion(standing())], path, size=SMALL)
+
+
+def test_numbered_pictures_are_all_there_or_none(tmp_path):
+    def fail(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_video([Motion(standing(3))], tmp_path / "f" / "%d.png", size=SMALL, progress=fail)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_background_there_are_bodies_and_shadows_only():
+    clear = render_frame(Motion(standing()), 0, size=SMALL, caption=False, transparent=True)
+    solid = render_frame(Motion(standing()), 0, size=SMALL, caption=False)
+    assert clear.mode == "RGBA"
+    alpha = np.asarray(clear)[..., 3]
+    assert not alpha[0].any() and not alpha[:, 0].any()
+    body = alpha == 255
+    assert body.sum() > 200
+    np.testing.assert_allclose(
+        np.asarray(clear)[body][:, :3].astype(int), np.asarray(solid)[body], atol=1
+    )
+    assert ((alpha > 20) & (alpha < 120)).sum() > 50
+    # Laid over the empty scene it is the picture with a floor, but for the floor's colour.
+    paper = Image.new("RGBA", SMALL, (247, 246, 243, 255))
+    together = np.asarray(Image.alpha_composite(paper, clear).convert("RGB"), float)
+    difference = np.abs(together - np.asarray(solid))
+    assert difference.max() < 40
+
+
+def test_webm_can_be_transparent(tmp_path):
+    path = tmp_path / "film.webm"
+    render_video([Motion(standing(3))], path, size=SMALL, caption=False, transparent=True)
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-c:v", "libvpx-vp9", "-i", path]
+    raw = subprocess.run(
+        [*command, "-f", "rawvideo", "-pix_fmt", "rgba", "-"], capture_output=True, check=True
+    ).stdout
+    frames = np.frombuffer(raw, np.uint8).reshape(-1, SMALL[1], SMALL[0], 4)
+    wanted = render_frame(Motion(standing()), 0, size=SMALL, caption=False, transparent=True)
+    assert len(frames) == 3
+    assert np.abs(frames[1, ..., 3].astype(float) - np.asarray(wanted)[..., 3]).mean() < 4
+
+
+def test_a_trail_darkens_the_way_behind():
+    panel = panel_of(walking(), (320, 240))
+    trail = panel._path.until(59)
+    before, after = np.full((2, 240, 320, 3), 200, np.float32)
+    raster.draw_trail(after, trail, panel.camera, 59)
+    dark = np.argwhere((before - after)[..., 0] > 5)
+    assert len(dark) > 40
+    pixels, _ = panel.camera.project(panel.clip.joints[:60, 0] * (1, 0, 1), 59)
+    distance = np.abs(dark[:, None, ::-1] + 0.5 - pixels).max(-1).min(1)
+    assert np.quantile(distance, 0.95) < 12
+    corners, strengths = trail.triangles()
+    areas = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1
+    )
+    assert len(corners) == len(strengths)
+    polygons = np.roll(trail.polygons, -1, 1)
+    shoelace = trail.polygons[..., 0] * polygons[..., 2] - trail.polygons[..., 2] * polygons[..., 0]
+    assert areas.sum() == pytest.approx(np.abs(shoelace.sum(1)).sum(), rel=1e-6)
+
+
+def columns_of(image: Image.Image) -> np.ndarray:
+    """Columns in which something bright in colour stands."""
+    pixels = np.asarray(image, float)
+    return np.flatnonzero((np.ptp(pixels, axis=-1) > 25).any(0))
+
+
+@pytest.mark.parametrize("make", [walking, jumping])
+def test_a_sequence_shows_bodies_one_beside_the_other(tmp_path, make):
+    motion = Motion(make())
+    path = render_sequence(motion, tmp_path / "sequence.png", frames=4, size=(480, 160))
+    assert list(tmp_path.iterdir()) == [path]
+    with Image.open(path) as image:
+        assert image.size == (480, 160)
+        columns = columns_of(image)
+        assert columns.min() > 3 and columns.max() < 476
+        groups = np.split(columns, np.flatnonzero(np.diff(columns) > 3) + 1)
+        assert len([group for group in groups if len(group) > 4]) >= 4
+        # Time goes on from left to right, and from pale to full colour.
+        pixels = np.asarray(image, float)
+        strongest = np.ptp(pixels, axis=-1).max(0)
+        assert strongest[columns[:20]].max() < 0.7 * strongest[columns[-20:]].max()
+
+
+def test_a_sequence_of_one_frame(tmp_path):
+    path = render_sequence(Motion(standing(), prompt="hello"), tmp_path / "a.png", caption=True)
+    with Image.open(path) as image:
+        assert image.width == 1600 and image.height > 560
+
+
+def test_films_need_ffmpeg(tmp_path, monkeypatch):
+    def missing():
+        raise RuntimeError("No ffmpeg exe could be found.")
+
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
+    with pytest.raises(ValueError, match=r"ffmpeg.*pip install imageio-ffmpeg.*\.gif"):
+        render_video([Motion(standing())], tmp_path / "film.mp4", size=SMALL)
+    assert not list(tmp_path.iterdir())
+    render_video([Motion(standing())], tmp_path / "film.gif", size=SMALL)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_read_only_folder_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    for write, name in (
+        (render_video, "film.mp4"),
+        (render_video, "frames/%d.png"),
+        (render_strip, "strip.png"),
+    ):
+        with pytest.raises(ValueError, match="cannot be written"):
+            write([Motion(standing())], tmp_path / name)

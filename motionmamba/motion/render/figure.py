@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,12 @@ class Solids:
         frames = len(self.ends)
         centres = np.concatenate([self.ends.reshape(frames, -1, 3), self.centres], 1)
         return centres, np.concatenate([self.radii.ravel(), _norm(self.axes).max((0, 2, 3))])
+
+    def at(self, frame: int, offset: np.ndarray) -> Solids:
+        """One frame alone, moved by `offset` (3,) metres."""
+        part = slice(frame, frame + 1)
+        ends, centres = self.ends[part] + offset, self.centres[part] + offset
+        return replace(self, ends=ends, centres=centres, axes=self.axes[part])
 
 
 def mannequin(joints: np.ndarray) -> Solids:

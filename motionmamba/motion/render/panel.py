@@ -5,24 +5,17 @@ from __future__ import annotations
 import dataclasses
 from bisect import bisect_right
 
-import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from .camera import Camera, shoot
-from .figure import LEFT_COLOUR, RIGHT_COLOUR, Solids, mannequin
-from .raster import Floor, draw_shadow, draw_solids, draw_trail, shadow_outlines
+from .backends import Renderer
+from .bodies import Pose, Skin
+from .camera import View, shoot
+from .clips import Clip
+from .figure import LEFT_COLOUR, RIGHT_COLOUR
+from .trail import Path
 
 _INK, _FAINT_INK = (44, 46, 56), (120, 122, 132)
 _CAPTION_LINES = 3
-
-
-@dataclasses.dataclass(frozen=True)
-class Clip:
-    """A motion to draw: joints (T, 22, 3) in metres, frames per second, and its caption."""
-
-    joints: np.ndarray
-    fps: float
-    prompt: str
 
 
 class Lettering:
@@ -61,32 +54,21 @@ class Lettering:
 
 
 class Panel:
-    """Draws any frame of one clip on a picture of `size` pixels (width, height)."""
+    """Draws any frame of one clip on a picture of the view's size."""
 
     def __init__(
-        self,
-        clip: Clip,
-        solids: Solids,
-        camera: Camera,
-        size: tuple[int, int],
-        lettering: Lettering,
-        lines: list[str],
+        self, clip: Clip, view: View, renderer: Renderer, lettering: Lettering, lines: list[str]
     ):
-        self.clip, self.solids, self.camera, self.size = clip, solids, camera, size
+        self.clip, self.view, self.camera, self.size = clip, view, view.camera, view.size
         self.lettering, self.lines = lettering, lines
-        self._floor = Floor(camera, size, solids.floor)
-        self._shadows = shadow_outlines(solids, camera)
-        self._trail = clip.joints[:, 0] * (1, 0, 1) + (0, solids.floor, 0)
+        self._stage = renderer.stage(view)
+        self._path = Path(clip.joints[:, 0, [0, 2]], view.floor, clip.fps)
 
     def draw(self, frame: int, legend: bool = True) -> Image.Image:
         """One frame; frames after the last repeat it."""
         frame = min(frame, len(self.clip.joints) - 1)
-        picture = self._floor.draw(frame)
-        if self.camera.moves:
-            draw_trail(picture, self._trail[: frame + 1], self.clip.fps, self.camera, frame)
-        draw_shadow(picture, self._shadows[frame], self.camera, frame)
-        draw_solids(picture, self.solids, self.camera, frame)
-        image = Image.fromarray((picture + 0.5).astype(np.uint8))
+        trail = self._path.until(frame) if self.camera.moves else None
+        image = Image.fromarray(self._stage.draw(frame, [Pose(self.clip.figure, frame)], trail))
         self._write(ImageDraw.Draw(image), frame / self.clip.fps, legend)
         return image
 
@@ -95,7 +77,7 @@ class Panel:
         style.write(draw, self.lines)
         bottom = self.size[1] - style.margin // 2 - style.small_line
         draw.text((style.margin, bottom), f"{seconds:.1f} s", fill=_FAINT_INK, font=style.small)
-        if legend:
+        if legend and not isinstance(self.clip.figure, Skin):
             self._write_legend(draw, bottom)
 
     def _write_legend(self, draw: ImageDraw.ImageDraw, top: int) -> None:
@@ -111,7 +93,13 @@ class Panel:
             right -= 1.2 * dot
 
 
-def make_panels(clips: list[Clip], size: tuple[int, int], captions: bool = True) -> list[Panel]:
+def make_panels(
+    clips: list[Clip],
+    size: tuple[int, int],
+    renderer: Renderer,
+    captions: bool = True,
+    transparent: bool = False,
+) -> list[Panel]:
     """A panel for each clip, all seen from the same distance."""
     lettering = Lettering(size[1])
     margin = lettering.margin
@@ -120,16 +108,14 @@ def make_panels(clips: list[Clip], size: tuple[int, int], captions: bool = True)
     ]
     top = margin + lettering.line * max(map(len, lines))
     safe = (margin, top, size[0] - margin, size[1] - margin - lettering.small_line)
-    solids = [mannequin(clip.joints) for clip in clips]
-    cameras = [
-        shoot(clip.joints, body, clip.fps, size, safe)
-        for clip, body in zip(clips, solids, strict=True)
-    ]
+    cameras = [shoot(clip.joints, clip.figure, clip.fps, size, safe) for clip in clips]
     distance = max(camera.distance for camera in cameras)
-    return [
-        Panel(clip, body, dataclasses.replace(camera, distance=distance), size, lettering, text)
-        for clip, body, camera, text in zip(clips, solids, cameras, lines, strict=True)
-    ]
+    panels = []
+    for clip, camera, text in zip(clips, cameras, lines, strict=True):
+        camera = dataclasses.replace(camera, distance=distance)
+        view = View(camera, size, clip.figure.floor, transparent)
+        panels.append(Panel(clip, view, renderer, lettering, text))
+    return panels
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont:

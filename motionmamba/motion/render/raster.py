@@ -7,16 +7,16 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .camera import Camera
+from .camera import Camera, View
 from .figure import PALETTE, Solids
+from .trail import Trail
 
 BACKGROUND = np.array((247, 246, 243), np.float32)
 # Towards the light, along the camera's right, up and forward: upper left, behind the viewer.
-_LIGHT = np.array((-0.42, 0.86, -0.3)) / np.linalg.norm((-0.42, 0.86, -0.3))
+LIGHT = np.array((-0.42, 0.86, -0.3)) / np.linalg.norm((-0.42, 0.86, -0.3))
 # Side of a floor tile in metres, darkness of both kinds, and metres until the floor fades away.
-_TILE, _TILES, _FADE = 0.5, (0.075, 0.135), 6.5
-_SHADOW = 0.42
-_TRAIL, _TRAIL_SECONDS = 0.5, 6.0
+TILE, TILES, FADE = 0.5, (0.075, 0.135), 6.5
+SHADOW = 0.42
 # A trail that comes nearer to the camera than this, in metres, is not drawn.
 _NEAR = 0.5
 _SUPERSAMPLING = 2
@@ -37,18 +37,18 @@ class Floor:
         rays = rays[self.horizon :].astype(np.float32)
         rays *= (camera.position(0)[1] - height) / -rays[..., 1:2]
         beyond = np.hypot(rays[..., 0], rays[..., 2]) - camera.distance
-        strength = np.exp(-(np.maximum(beyond / _FADE + 0.25, 0) ** 2))
+        strength = np.exp(-(np.maximum(beyond / FADE + 0.25, 0) ** 2))
         # The camera only ever shifts, so these are the ground's coordinates up to that shift.
-        self.x, self.z = rays[..., 0] / _TILE, rays[..., 2] / _TILE
+        self.x, self.z = rays[..., 0] / TILE, rays[..., 2] / TILE
         slopes = [np.abs(np.gradient(axis)).max(0) for axis in (self.x, self.z)]
         self.pixels_per_tile = 1 / np.maximum(*slopes)
-        self.tone = np.float32(0.5 * sum(_TILES)) * strength
-        self.contrast = 0.5 * (_TILES[1] - _TILES[0]) * strength
+        self.tone = np.float32(0.5 * sum(TILES)) * strength
+        self.contrast = 0.5 * (TILES[1] - TILES[0]) * strength
         self.contrast *= np.clip(self.pixels_per_tile - 1, 0, 1)
 
     def draw(self, frame: int) -> np.ndarray:
         """The empty scene, (height, width, 3) float32."""
-        shift = self.camera.position(frame) / _TILE % 2
+        shift = self.camera.position(frame) / TILE % 2
         checks = self._stripes(self.x + np.float32(shift[0]))
         checks *= self._stripes(self.z + np.float32(shift[2]))
         picture = np.empty((self.size[1], self.size[0], 3), np.float32)
@@ -63,32 +63,28 @@ class Floor:
         return np.clip(2 * (0.5 - np.abs(position - 1)) * self.pixels_per_tile, -1, 1)
 
 
-def draw_trail(
-    picture: np.ndarray, path: np.ndarray, fps: float, camera: Camera, frame: int
-) -> None:
-    """Draw the way so far, path (T, 3) on the floor, fading with age; a dot each half second."""
+def empty_scene(view: View, floor: Floor | None, frame: int) -> np.ndarray:
+    """(height, width, 3) float32 with a floor, or (height, width, 4) that is clear without."""
+    if floor is not None:
+        return floor.draw(frame)
+    return np.zeros((*view.size[::-1], 4), np.float32)
+
+
+def draw_trail(picture: np.ndarray, trail: Trail, camera: Camera, frame: int) -> None:
+    """Darken the way so far on the floor."""
     scale = _SUPERSAMPLING
     mask = Image.new("L", (picture.shape[1] * scale, picture.shape[0] * scale))
     draw = ImageDraw.Draw(mask)
-    pixels, depth = camera.project(path, frame)
-    oldest = max(len(path) - int(_TRAIL_SECONDS * fps), 0)
-    for i in range(oldest + 1, len(path)):
-        if min(depth[i - 1], depth[i]) < _NEAR:
-            continue
-        age = (len(path) - 1 - i) / fps
-        shade = int(255 * (1 - age / _TRAIL_SECONDS))
-        width = 0.013 * camera.focal * scale / depth[i]
-        line = (pixels[i - 1 : i + 1] * scale).ravel().tolist()
-        draw.line(line, fill=shade, width=max(round(width), 1))
-        if int(2 * i / fps) > int(2 * (i - 1) / fps):
-            x, y = line[2:]
-            draw.ellipse((x - 2.6 * width, y - width, x + 2.6 * width, y + width), fill=shade)
-    _darken(picture, mask.reduce(scale), _TRAIL)
+    pixels, depth = camera.project(trail.polygons, frame)
+    seen = np.flatnonzero(depth.min(1) > _NEAR)
+    for polygon, strength in zip(pixels[seen] * scale, trail.strengths[seen], strict=True):
+        draw.polygon(polygon.ravel().tolist(), fill=round(255 * strength))
+    darken(picture, mask.reduce(scale), 1.0)
 
 
 def shadow_outlines(solids: Solids, camera: Camera) -> np.ndarray:
     """Shadow of each solid on the floor as a convex polygon, (T, P + E, K, 3) in metres."""
-    light = _LIGHT @ camera.basis
+    light = LIGHT @ camera.basis
     to_floor = np.array([[1, 0], [-light[0] / light[1], -light[2] / light[1]], [0, 1]])
     angle = np.linspace(0, np.pi, 9)
     half_circle = np.stack([np.cos(angle), np.sin(angle)], -1)
@@ -117,18 +113,23 @@ def draw_shadow(picture: np.ndarray, outlines: np.ndarray, camera: Camera, frame
     draw = ImageDraw.Draw(mask)
     for polygon in camera.project(outlines, frame)[0]:
         draw.polygon(polygon.ravel().tolist(), fill=255)
-    _darken(picture, mask, _SHADOW, blur=picture.shape[0] / 160)
+    darken(picture, mask, SHADOW, blur=picture.shape[0] / 160)
 
 
-def draw_solids(picture: np.ndarray, solids: Solids, camera: Camera, frame: int) -> None:
-    """Draw one frame's solids over `picture`, hidden parts removed pixel by pixel."""
+def draw_solids(
+    picture: np.ndarray, solids: Solids, camera: Camera, frame: int, fade: float = 0.0
+) -> None:
+    """Draw the solids of one frame over `picture`, hidden parts removed pixel by pixel.
+
+    Their colours are `fade` of the way to the background's.
+    """
     canvas = _Canvas(solids, camera, frame, picture.shape[1::-1])
     if canvas.depth.size:
-        canvas.blend(picture)
+        canvas.blend(picture, (1 - fade) * PALETTE + fade * BACKGROUND)
 
 
-def _darken(picture: np.ndarray, mask: Image.Image, strength: float, blur: float = 0) -> None:
-    """Multiply `picture` by 1 - strength where `mask`, softened by `blur` pixels, is white."""
+def darken(picture: np.ndarray, mask: Image.Image, strength: float, blur: float = 0) -> None:
+    """Lay black over `picture` where `mask`, softened by `blur` pixels, is white."""
     box = mask.getbbox()
     if box is None:
         return
@@ -137,7 +138,9 @@ def _darken(picture: np.ndarray, mask: Image.Image, strength: float, blur: float
     right, bottom = min(box[2] + edge, mask.width), min(box[3] + edge, mask.height)
     cover = mask.crop((left, top, right, bottom)).filter(ImageFilter.GaussianBlur(blur))
     cover = np.asarray(cover, np.float32) * np.float32(strength / 255)
-    picture[top:bottom, left:right] *= (1 - cover)[..., None]
+    window = picture[top:bottom, left:right]
+    window *= (1 - cover)[..., None]
+    window[..., 3:] += 255 * cover[..., None]
 
 
 class _Canvas:
@@ -150,10 +153,10 @@ class _Canvas:
     def __init__(self, solids: Solids, camera: Camera, frame: int, size: tuple[int, int]):
         self.focal = camera.focal * _SUPERSAMPLING
         self.unit = self.focal / camera.distance
-        ends, end_scales = self._in_pixels(solids.ends[frame], camera, frame)
-        centres, centre_scales = self._in_pixels(solids.centres[frame], camera, frame)
+        ends, end_scales = self._in_pixels(solids.ends[0], camera, frame)
+        centres, centre_scales = self._in_pixels(solids.centres[0], camera, frame)
         radii = solids.radii * end_scales
-        axes = solids.axes[frame] @ camera.basis.T * (1, -1, 1) * centre_scales[:, None, None]
+        axes = solids.axes[0] @ camera.basis.T * (1, -1, 1) * centre_scales[:, None, None]
 
         pad, extent = radii[..., None], np.sqrt((axes**2).sum(1))[:, :2]
         low = np.concatenate([(ends[..., :2] - pad).min(1), centres[:, :2] - extent])
@@ -238,26 +241,26 @@ class _Canvas:
         np.copyto(self.depth[window], depth, where=nearer)
         self.tone[window][nearer] = tone
 
-    def blend(self, picture: np.ndarray) -> None:
+    def blend(self, picture: np.ndarray, palette: np.ndarray) -> None:
         """Light the pixels, average them to the picture's resolution and lay them over it."""
         covered = np.flatnonzero(np.isfinite(self.depth))
         normal = self.normal.reshape(3, -1).take(covered, 1)
         normal /= np.sqrt((normal**2).sum(0))
-        lambert = np.tensordot((_LIGHT * (1, -1, 1)).astype(np.float32), normal, 1)
+        lambert = np.tensordot((LIGHT * (1, -1, 1)).astype(np.float32), normal, 1)
         light = 0.6 + 0.55 * (0.5 + 0.5 * lambert) ** 2
         light *= (1 - 0.35 * (1 + normal[2]) ** 3) * self._openness(covered)
         gleam = 26 * np.maximum(lambert, 0) ** 8
-        colour = PALETTE.take(self.tone.ravel()[covered], 0) * light[:, None] + gleam[:, None]
+        colour = palette.take(self.tone.ravel()[covered], 0) * light[:, None] + gleam[:, None]
 
         layer = np.zeros((*self.depth.shape, 4), np.float32)
         layer.reshape(-1, 4)[covered, :3] = np.minimum(colour, 255)
-        layer.reshape(-1, 4)[covered, 3] = 1
+        layer.reshape(-1, 4)[covered, 3] = 255
         step = _SUPERSAMPLING
         layer = sum(layer[i::step, j::step] for i in range(step) for j in range(step)) / step**2
         left, top = self.low // step
         window = picture[top : top + layer.shape[0], left : left + layer.shape[1]]
-        window *= 1 - layer[..., 3:]
-        window += layer[..., :3]
+        window *= 1 - layer[..., 3:] / 255
+        window += layer[..., : window.shape[-1]]
 
     def _openness(self, covered: np.ndarray) -> np.ndarray:
         """Less than 1 on what lies behind its neighbourhood, so that limbs stand off the body."""

@@ -16,7 +16,22 @@ app = typer.Typer(
     help="Type a sentence, get a moving human body.",
 )
 
-Out = Annotated[Path, typer.Option(help="Where to write: .mp4 .gif .png .bvh .npy")]
+FILMS = (".mp4", ".webm", ".gif")
+SUFFIXES = ".mp4 .webm .gif .png .glb .bvh .npz .html .json .npy"
+Out = Annotated[Path, typer.Option(help=f"Where to write: {SUFFIXES}")]
+Fps = Annotated[
+    float | None,
+    typer.Option(help="Frames per second, of .npy or in place of what the file says."),
+]
+Shape = Annotated[
+    list[str] | None,
+    typer.Option(help="female, male or name=value of gender height weight muscle age proportions."),
+]
+Drawn = Annotated[str, typer.Option(help="In pictures: smpl, a human, or skeleton, a mannequin.")]
+SmplModel = Annotated[
+    Path | None,
+    typer.Option(help="SMPL, SMPL-H or SMPL-X file, .npz or .pkl; the shipped body by default."),
+]
 Model = Annotated[
     str | None, typer.Option(help="Folder or Hub id of a pipeline; the shipped model by default.")
 ]
@@ -73,13 +88,17 @@ def generate(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")
     ] = None,
+    body: Drawn = "smpl",
+    smpl_model: SmplModel = None,
+    shape: Shape = None,
 ):
     """Generate a motion from a sentence."""
-    from motionmamba.motion.motion import check_output
+    from motionmamba.motion.formats import check_output
 
     if not prompt.strip():
         raise ValueError("the prompt is blank; give a sentence such as 'a person walks forward'")
     check_output(out)
+    human, betas = _load_body(smpl_model, shape)
     began = time.perf_counter()
     pipeline = _load_pipeline(model, device)
     loaded = time.perf_counter()
@@ -93,7 +112,7 @@ def generate(
         generator=torch.Generator().manual_seed(seed),
     ).motions[0]
     made = time.perf_counter()
-    _save(motion, out)
+    _save([_embody(motion, human, betas)], out, body=body, model=human)
     print(
         f"wrote {out}: {motion.seconds:.1f} s of motion, seed {seed}, {_describe(pipeline)} "
         f"(load {loaded - began:.1f} s, generate {made - loaded:.1f} s, "
@@ -103,35 +122,91 @@ def generate(
 
 @app.command()
 def render(
-    motion: Annotated[Path, typer.Argument(help="Joints (T, 22, 3) as .npy, metres, Y up.")],
-    out: Out = Path("motion.mp4"),
+    motions: Annotated[
+        list[Path], typer.Argument(help="Motions to draw side by side: .npy .json .bvh .npz .glb")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(help="Where to write: .mp4 .webm .gif .png, or frames/%04d.png for each."),
+    ] = Path("motion.mp4"),
     prompt: Annotated[str, typer.Option(help="Caption of the picture.")] = "",
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second; HumanML3D's or KIT-ML's by default.")
+    fps: Fps = None,
+    size: Annotated[
+        str | None, typer.Option(help="Pixels of each motion's picture, such as 512x512.")
     ] = None,
+    body: Drawn = "smpl",
+    smpl_model: SmplModel = None,
+    shape: Shape = None,
+    renderer: Annotated[str, typer.Option(help="auto, moderngl, pyrender or software.")] = "auto",
+    transparent: Annotated[
+        bool, typer.Option(help="No floor or background; .webm and .png only.")
+    ] = False,
+    scene: Annotated[
+        bool, typer.Option(help="A .png of one motion's key frames along its way in one scene.")
+    ] = False,
 ):
-    """Render the joints in a file as a video, a gif or a strip of poses."""
-    from motionmamba.motion.motion import Motion, check_output
+    """Render motions as a film, a strip of key frames, or one scene of them."""
+    from motionmamba.motion.formats import load_motion
 
-    check_output(out)
-    _save(Motion.load(motion, fps=fps, prompt=prompt), out)
+    human, betas = _load_body(smpl_model, shape)
+    loaded = [load_motion(path, fps, prompt, human) for path in motions]
+    options = {"size": _pixels(size)} if size else {}
+    options |= dict(body=body, model=human, renderer=renderer, transparent=transparent)
+    _draw([_embody(m, human, betas) for m in loaded], out, scene, **options)
     print(f"wrote {out}")
 
 
 @app.command()
 def convert(
-    motion: Annotated[Path, typer.Argument(help="Joints (T, 22, 3) as .npy, metres, Y up.")],
-    to: Annotated[Path, typer.Option(help="Where to write: .bvh .npy .mp4 .gif .png")],
-    fps: Annotated[
-        float | None, typer.Option(help="Frames per second; HumanML3D's or KIT-ML's by default.")
-    ] = None,
+    motion: Annotated[Path, typer.Argument(help="Motion: .npy .json .bvh .npz .glb")],
+    to: Annotated[Path, typer.Option(help=f"Where to write: {SUFFIXES}")],
+    fps: Fps = None,
+    smpl_model: SmplModel = None,
+    shape: Shape = None,
 ):
-    """Convert the joints in a file to another format, such as .bvh for Blender."""
-    from motionmamba.motion.motion import Motion, check_output
+    """Convert a motion to another kind of file, such as .glb or .bvh for Blender.
+
+    Joints in .npy (T, 22, 3) are in metres, Y up; .bvh may be of any human skeleton, .npz is of
+    AMASS or written by this program, .glb by this program.
+    """
+    from motionmamba.motion.formats import check_output, load_motion
 
     check_output(to)
-    _save(Motion.load(motion, fps=fps), to)
+    human, betas = _load_body(smpl_model, shape)
+    loaded = load_motion(motion, fps=fps, body=human)
+    _save([_embody(loaded, human, betas)], to, model=human)
     print(f"wrote {to}")
+
+
+@app.command()
+def view(
+    motions: Annotated[
+        list[Path],
+        typer.Argument(help="Motions to play side by side: .glb .npy .json .bvh .npz"),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Page to write; by default here, named as the first motion is."),
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="Caption; what the file says by default.")] = "",
+    fps: Fps = None,
+    smpl_model: SmplModel = None,
+    open_page: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
+):
+    """Play motions in 3-D in the browser, on one page that fetches nothing."""
+    import webbrowser
+
+    from motionmamba.motion.export.html import check_page, load_glb, write_html
+
+    out = check_page(out or Path(f"{motions[0].stem}.html"))
+    human, _ = _load_body(smpl_model)
+    loaded = [load_glb(path, fps=fps, prompt=prompt, body=human) for path in motions]
+    write_html(out, *zip(*loaded, strict=True))
+    print(f"wrote {out}")
+    if open_page and not webbrowser.open(out.resolve().as_uri()):
+        print("found no browser here; open that file in one")
 
 
 @app.command()
@@ -157,6 +232,8 @@ def info(model: Model = None):
             table.add_row(package, "not installed")
     import torch
 
+    from motionmamba.motion.body import Body
+    from motionmamba.motion.render import describe_renderers
     from motionmamba.ops import default_backend
 
     device = _best_device()
@@ -178,7 +255,9 @@ def info(model: Model = None):
     table.add_row("sampler", f"{type(pipeline.scheduler).__name__}, {sampling}")
     table.add_row("text encoder", pipeline.text_encoder.name)
     table.add_row("longest motion", f"{pipeline.max_seconds:g} s")
-    table.add_row("body", "skeleton (22 joints)")
+    table.add_row("body", Body.load().source)
+    for line in describe_renderers():
+        table.add_row("renderer", line)
     Console().print(table)
 
 
@@ -206,19 +285,63 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _save(motion, out: Path):
+def _load_body(smpl_model: Path | None, shape: list[str] | None = None):
+    """The user's body and shape; None for what was not given."""
+    from motionmamba.motion.body import Body
+
+    if not (smpl_model or shape):
+        return None, None
+    body = Body.load(smpl_model)
+    return body, body.shaped(shape) if shape else None
+
+
+def _embody(motion, body, betas):
+    """The motion on a body of that shape; as it is where none was asked for."""
+    if betas is None:
+        return motion
+    from motionmamba.motion.fitting import fit_body
+    from motionmamba.motion.motion import Motion
+
+    joints = Motion(joints=motion.joints, fps=motion.fps, prompt=motion.prompt)
+    return fit_body(joints, body, betas=betas[: len(body.shape_names)])
+
+
+def _save(motions: list, out: Path, body: str = "smpl", model=None):
+    from motionmamba.motion.formats import save_motion
+
+    if out.suffix.lower() in (*FILMS, ".png"):
+        _draw(motions, out, body=body, model=model)
+    else:
+        save_motion(motions[0], out, model)
+
+
+def _draw(motions: list, out: Path, scene: bool = False, **options):
     from rich.progress import Progress
 
-    if out.suffix.lower() not in (".mp4", ".gif", ".webm"):
-        motion.save(out)
-        return
-    from motionmamba.motion.render import render_video
+    from motionmamba.motion.render import render_sequence, render_strip, render_video
 
+    if scene:
+        if len(motions) > 1:
+            raise ValueError(f"--scene shows one motion, not {len(motions)}; give one")
+        render_sequence(motions[0], out, **options)
+        return
+    if out.suffix.lower() == ".png" and "%" not in out.name:
+        render_strip(motions, out, **options)
+        return
     with Progress(transient=True) as bar:
-        task = bar.add_task("rendering", total=len(motion))
+        task = bar.add_task("rendering", total=max(map(len, motions)))
         render_video(
-            [motion], out, progress=lambda n, total: bar.update(task, completed=n, total=total)
+            *(motions, out),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            **options,
         )
+
+
+def _pixels(size: str) -> tuple[int, int]:
+    width, _, height = size.lower().partition("x")
+    if not (width.isdecimal() and height.isdecimal() and len(size) < 12):
+        raise ValueError(f"--size is {size!r}, expected width and height such as 512x512")
+    return int(width), int(height)
 
 
 def _describe(pipeline) -> str:

@@ -33,7 +33,7 @@ def main(
     import torch
     from PIL import Image
 
-    from motionmamba.motion.motion import check_output
+    from motionmamba.motion.formats import check_output
     from motionmamba.motion.render import render_strip
     from motionmamba.pipeline import MotionMambaPipeline
 

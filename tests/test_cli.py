@@ -1,12 +1,17 @@
 import os
 import subprocess
 import sys
+from itertools import pairwise
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from body_motions import write_human
+from PIL import Image
 
 from motionmamba import cli
+from motionmamba.data.sources.procedural import make_motion
+from motionmamba.motion import Motion
 from motionmamba.motion.bvh import read_bvh
 
 
@@ -78,10 +83,43 @@ def test_convert_writes_bvh(command, tmp_path):
     assert len(take.values) == 8 and take.fps == pytest.approx(25)
 
 
+def test_convert_goes_round_all_files_that_keep_joints(command, tmp_path):
+    joints = make_motion(np.random.default_rng(0))[0]
+    np.save(tmp_path / "a.npy", joints)
+    places = [tmp_path / name for name in ("a.npy", "b.json", "c.npz", "d.glb", "e.bvh", "f.npy")]
+    for source, target in pairwise(places):
+        assert command("convert", source, "--to", target)[0] == 0
+    assert np.load(places[-1]).shape == joints.shape
+    middle = Motion.load(tmp_path / "c.npz")
+    for path in places[2:]:
+        np.testing.assert_allclose(Motion.load(path).joints, middle.joints, atol=1e-3)
+    assert np.linalg.norm(np.load(places[-1]) - joints, axis=-1).mean() < 0.05
+
+
+def test_convert_to_a_body_of_ones_own(command, tmp_path):
+    body = write_human(tmp_path / "model.npz")
+    np.save(tmp_path / "a.npy", make_motion(np.random.default_rng(0))[0])
+    out = tmp_path / "a.npz"
+    assert command("convert", tmp_path / "a.npy", "--to", out, "--smpl-model", body)[0] == 0
+    assert "model.npz" in str(np.load(out)["body"])
+    status, _, errors = command("convert", out, "--to", tmp_path / "b.npy")
+    assert status == 2 and "--smpl-model" in errors
+    options = ("--smpl-model", body, "--fps", 30)
+    assert command("convert", out, "--to", tmp_path / "b.json", *options)[0] == 0
+    assert Motion.load(tmp_path / "b.json").fps == 30
+
+
 def test_info_names_what_runs(command, model):
     status, printed, _ = command("info", "--model", model)
     assert status == 0
-    for word in ("torch", "scan backend", "all-MiniLM-L6-v2", "TemporalMotionVAE", "skeleton"):
+    for word in (
+        "torch",
+        "scan backend",
+        "all-MiniLM-L6-v2",
+        "TemporalMotionVAE",
+        "MakeHuman",
+        "software: ",
+    ):
         assert word in printed
 
 
@@ -109,6 +147,8 @@ def test_info_names_what_runs(command, model):
         (["convert", "text.npy", "--to", "motion.bvh"], "text.npy"),
         (["convert", "text.npy", "--to", "motion.fbx"], ".fbx"),
         (["convert", "text.npy", "--to", "no/such/folder/motion.bvh"], "does not exist"),
+        (["convert", "text.npy", "--to", "motion.glb", "--smpl-model", "text.npy"], "body model"),
+        (["convert", "text.fbx", "--to", "motion.glb"], ".fbx"),
     ],
 )
 def test_bad_input_ends_in_one_line_and_status_2(
@@ -124,3 +164,42 @@ def test_bad_input_ends_in_one_line_and_status_2(
     assert status == 2 and complaint in errors and "Traceback" not in errors
     assert len(errors.strip().splitlines()) == 1
     assert os.listdir(work) == ["text.npy"], "something was left behind"
+
+
+def test_render_takes_bodies_sizes_and_several_motions(command, tmp_path):
+    source, out = tmp_path / "motion.npy", tmp_path / "both.png"
+    np.save(source, make_motion(np.random.default_rng(0))[0][:8])
+    options = ("--body", "skeleton", "--size", "96x128", "--out", out)
+    assert command("render", source, source, *options)[0] == 0
+    with Image.open(out) as picture:
+        assert picture.height >= 2 * 128
+    pictures = tmp_path / "frames" / "%03d.png"
+    assert command("render", source, *options[:-1], pictures)[0] == 0
+    assert len(list(pictures.parent.iterdir())) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--size", "large"), "--size is 'large', expected width and height"),
+        (("--shape", "kind=1"), "the shape 'kind=1' is none of neutral"),
+        (("--renderer", "crayons"), "'crayons' is no renderer"),
+        (("--body", "robot"), "'robot' is no body to draw"),
+        (("--transparent",), "cannot be transparent"),
+    ],
+)
+def test_render_refuses_what_it_cannot_draw(command, tmp_path, options, message):
+    source = tmp_path / "motion.npy"
+    np.save(source, make_motion(np.random.default_rng(0))[0][:8])
+    status, _, error = command("render", source, *options, "--out", tmp_path / "out.mp4")
+    assert status == 2 and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_shapes_reach_the_file(command, tmp_path):
+    source = tmp_path / "motion.npy"
+    np.save(source, make_motion(np.random.default_rng(0))[0][:8])
+    out = tmp_path / "motion.npz"
+    assert command("convert", source, "--to", out, "--shape", "weight=1.5")[0] == 0
+    with np.load(out) as file:
+        assert file["betas"][2] == pytest.approx(1.5)

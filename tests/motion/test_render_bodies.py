@@ -184,6 +184,15 @@ def test_joints_are_given_a_body(renderer, shared_data, tmp_path):
     assert np.asarray(one).std() > 5
 
 
+def test_the_floor_is_under_feet_not_hands(body):
+    reaching = posed(body, frames=40)
+    feet = reaching.vertices()[..., 1].min()
+    reaching.poses[20:, 0, 0] = np.pi
+    reaching.poses[20:, 16:18] = 0
+    reaching.trans[20:, 1] -= reaching.vertices(20, 21)[..., 1].min() - feet + 0.1
+    assert make_clips([reaching], True, None)[0].figure.floor == pytest.approx(feet, abs=1e-3)
+
+
 def test_films_of_another_frame_rate_show_what_lies_between(renderer, body):
     motion = posed(body, 3)
     half, whole = (make_clips([motion], True, None, fps)[0] for fps in (40.0, 20.0))

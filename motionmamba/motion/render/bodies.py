@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from motionmamba.motion.skeleton import HUMANML3D
+
 from .figure import Solids
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 _CHUNK = 32
 # How much farther than the mannequin's its hands, hair and clothes may reach, in metres.
 _MARGIN = 0.05
+_FEET = [i for i, name in enumerate(HUMANML3D.joint_names) if "ankle" in name or "foot" in name]
+_REACH = 0.25  # metres that hands may be under the floor: recorded wrists are at ease there
 
 
 class Mannequin:
@@ -39,15 +43,21 @@ class Skin(Mannequin):
         self.motion, self.solids, self.moments = motion, solids, moments
         self.faces, self.colors = motion.body.faces, motion.body.colors
         self._start, self._chunk = -1, ()
-        # Not the minimum: one frame of a foot through the floor must not make the rest hover.
-        some = np.unique(np.linspace(0, len(moments) - 1, _CHUNK).astype(int))
-        lowest = [self._read(frame, frame + 1)[..., 1].min() for frame in some]
-        self.floor = float(np.percentile(lowest, 5))
+        self.floor = self._floor()
         # Triangles are drawn from outside only, and not everybody's bodies are wound alike.
         vertices = self.vertices(0)
         corners = (vertices - vertices.mean(0))[self.faces]
         if (corners[:, 0] * np.cross(corners[:, 1], corners[:, 2])).sum() < 0:
             self.faces = self.faces[:, ::-1]
+
+    def _floor(self) -> float:
+        """Under the feet, though hands may reach deeper, or where they never stand, the body."""
+        feet = self.motion.body.weights[:, _FEET].sum(1) > 0.5
+        some = np.unique(np.linspace(0, len(self) - 1, _CHUNK).astype(int))
+        heights = np.concatenate([self._read(frame, frame + 1) for frame in some])[..., 1]
+        # Not the minimum: one frame of a foot through the floor must not make the rest hover.
+        under, soles = (float(np.percentile(h.min(1), 5)) for h in (heights, heights[:, feet]))
+        return soles if soles - under < _REACH else under
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         centres, radii = self.solids.bounds()

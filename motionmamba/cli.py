@@ -17,7 +17,7 @@ app = typer.Typer(
 )
 
 FILMS = (".mp4", ".webm", ".gif")
-SUFFIXES = ".mp4 .webm .gif .png .glb .bvh .npz .html .json .npy"
+SUFFIXES = ".mp4 .webm .gif .png .glb .usda .usdc .bvh .npz .html .json .npy"
 Out = Annotated[Path, typer.Option(help=f"Where to write: {SUFFIXES}")]
 Fps = Annotated[
     float | None,

@@ -14,6 +14,7 @@ import numpy as np
 from motionmamba.motion.export.bvh import load_bvh, write_bvh
 from motionmamba.motion.export.gltf import glb_bytes, read_glb, write_glb
 from motionmamba.motion.export.json import read_json, write_json
+from motionmamba.motion.export.usd import require_usd, write_usd
 from motionmamba.motion.files import write_whole
 from motionmamba.motion.motion import JOINT_SHAPES, Motion
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from motionmamba.motion.body import Body, BodyMotion
 
 READ = (".npy", ".json", ".bvh", ".npz", ".glb")
-WRITTEN = (*READ, ".html", ".mp4", ".webm", ".gif", ".png")
+USD = (".usda", ".usdc")
+WRITTEN = (*READ, *USD, ".html", ".mp4", ".webm", ".gif", ".png")
 
 AnyMotion: TypeAlias = "Motion | BodyMotion"
 
@@ -49,7 +51,8 @@ def check_output(path: str | os.PathLike) -> Path:
     """Gives `path` when `Motion.save` can write there, so that long work need not end in vain.
 
     Raises:
-        ValueError: for an unknown suffix, a folder that is missing or not writable.
+        ValueError: for an unknown suffix or one whose library is missing, a folder that is missing
+            or not writable.
     """
     path = Path(path)
     if path.suffix.lower() not in WRITTEN:
@@ -57,6 +60,8 @@ def check_output(path: str | os.PathLike) -> Path:
             f"{path} has the suffix '{path.suffix}', expected one of {', '.join(WRITTEN)}; "
             "rename the file."
         )
+    if path.suffix.lower() in USD:
+        require_usd()
     if not path.parent.is_dir():
         raise ValueError(
             f"{path} cannot be written because the folder {path.parent} does not exist; "
@@ -108,6 +113,8 @@ def _write(motion: AnyMotion, path: Path, body: Body | None) -> None:
             write_bvh(path, motion)
         case ".glb":
             write_glb(path, on_body(motion, body))
+        case ".usda" | ".usdc":
+            write_usd(path, on_body(motion, body))
         case ".npz":
             from motionmamba.motion.export.amass import write_amass
 

@@ -51,7 +51,7 @@ def glb_bytes(motion: BodyMotion) -> bytes:
     # text from a shell may hold bytes that are no characters, which glTF does not allow
     prompt = motion.prompt.encode(errors="replace").decode()
     extras = {"prompt": prompt, "fps": float(motion.fps), "body": body.source}
-    asset = g.Asset(generator=GENERATOR, copyright=_rights(body.source), extras=extras)
+    asset = g.Asset(generator=GENERATOR, copyright=rights(body.source), extras=extras)
     mesh_node = g.Node(name="body", mesh=0, skin=0)
     root = body.parents.index(-1)
     gltf = g.GLTF2(
@@ -208,7 +208,7 @@ def _mesh(blob: _Blob, motion: BodyMotion, vertices: np.ndarray, shapes: list[Co
     attributes = g.Attributes(
         POSITION=blob.add_with_bounds(vertices, g.VEC3, **of_vertices),
         NORMAL=blob.add(vertex_normals(vertices, body.faces), g.VEC3, **of_vertices),
-        COLOR_0=blob.add(_linear(body.colors), g.VEC4, normalized=True, **of_vertices),
+        COLOR_0=blob.add(linear(body.colors), g.VEC4, normalized=True, **of_vertices),
         JOINTS_0=blob.add(joints, g.VEC4, **of_vertices),
         WEIGHTS_0=blob.add(shares, g.VEC4, normalized=True, **of_vertices),
     )
@@ -225,7 +225,7 @@ def _mesh(blob: _Blob, motion: BodyMotion, vertices: np.ndarray, shapes: list[Co
     )
 
 
-def _linear(colors: np.ndarray) -> np.ndarray:
+def linear(colors: np.ndarray) -> np.ndarray:
     """Opaque RGBA (V, 4) uint16 in proportion to light, of sRGB (V, 3) uint8."""
     srgb = colors / 255
     light = np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
@@ -263,7 +263,7 @@ def _animate(
         animation.samplers.append(sampler)
 
     move(root, "translation", (root_rest + motion.trans).astype(np.float32), g.VEC3)
-    for joint, turns in enumerate(_quaternions(motion.poses)):
+    for joint, turns in enumerate(quaternions(motion.poses)):
         move(joint, "rotation", turns, g.VEC4)
     if shapes:
         weights = np.stack([shape.weights for shape in shapes], axis=1)
@@ -271,7 +271,7 @@ def _animate(
     blob.gltf.animations.append(animation)
 
 
-def _quaternions(poses: np.ndarray) -> np.ndarray:
+def quaternions(poses: np.ndarray) -> np.ndarray:
     """Rotations (T, J, 3) as (J, T, 4) float32, x y z w; neighbours turn the shorter way."""
     frames, joints = poses.shape[:2]
     turns = Rotation.from_rotvec(poses.reshape(-1, 3)).as_quat().reshape(frames, joints, 4)
@@ -280,7 +280,7 @@ def _quaternions(poses: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(turns.swapaxes(0, 1), np.float32)
 
 
-def _rights(source: str) -> str:
+def rights(source: str) -> str:
     return f"Mesh: {source}, under that body's own licence."
 
 

@@ -81,7 +81,11 @@ class PyrenderStage:
         pose[:3, 3] = self.view.camera.targets[frame] + _FILL @ basis
         scene.add(fill, pose=pose)
         flags = library.RenderFlags.RGBA | library.RenderFlags.SHADOWS_DIRECTIONAL
-        return self.renderer.render(scene, self.view.size, flags)[0]
+        colours, depth = self.renderer.render(scene, self.view.size, flags)
+        if colours.shape[-1] == 4:
+            return colours
+        # OSMesa gives no alpha; it draws with one sample a pixel, so that depth tells as much
+        return np.dstack([colours, np.uint8(255) * (depth > 0)])
 
     def _shadow(self, frame: int, poses: list[Pose], places: list[np.ndarray]) -> np.ndarray:
         """Where bodies flattened along the light onto the floor are seen, (H, W) uint8."""

@@ -132,7 +132,7 @@ class Body:
     def rest(self, betas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Vertices (V, 3) and joints (J, 3) float32 at rest, metres, of a shape (S,) or less."""
         joints = self.skeleton.rest_joints(torch.from_numpy(np.array(betas, np.float64)))
-        return self._shaped(betas).numpy(), joints.float().numpy()
+        return self._at_rest(betas).numpy(), joints.float().numpy()
 
     def vertices(self, poses: np.ndarray, trans: np.ndarray, betas: np.ndarray) -> np.ndarray:
         """Vertices (T, V, 3) float32 of posed bodies, metres.
@@ -144,7 +144,7 @@ class Body:
         """
         from smplx.lbs import lbs
 
-        template = self._shaped(betas)
+        template = self._at_rest(betas)
         fixed = (self._regressor, torch.tensor(self.parents), torch.from_numpy(self.weights))
         # the shape is the same in all frames, so it is made once, and the call is given none
         unshaped = torch.empty(*template.shape, 0)
@@ -158,7 +158,7 @@ class Body:
             posed[part] = made.numpy() + np.asarray(trans[part], np.float32)[:, None]
         return posed
 
-    def _shaped(self, betas: np.ndarray) -> torch.Tensor:
+    def _at_rest(self, betas: np.ndarray) -> torch.Tensor:
         betas = torch.from_numpy(np.array(betas, np.float32))
         return self._template + self._shape_directions[..., : len(betas)] @ betas
 

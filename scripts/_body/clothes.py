@@ -16,7 +16,6 @@ COLORS = {  # sRGB, of each material
     "shoes": (226, 226, 222),
     "hair": (64, 47, 38),
     "brows": (104, 76, 60),
-    "lips": (194, 128, 114),
     "eyes": (238, 238, 236),
     "irises": (66, 48, 38),
 }

@@ -75,11 +75,11 @@ def fit(
     average = EMAModel(
         model.parameters(), decay=train.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
     )
-    average.to(accelerator.device)
     model, optimizer = accelerator.prepare(model, optimizer)
     # the schedule counts steps of the run, not of its processes: it stays as it is
     accelerator.register_for_checkpointing(average, schedule)
     first = _restore(accelerator, run) if resume else 0
+    average.to(accelerator.device)  # restored, it is on the processor
     generator = torch.Generator(accelerator.device)
 
     def backward() -> Losses:

@@ -1,10 +1,12 @@
 import { Character } from './character.js';
 import { embeddedMotions, unpack } from './motions.js';
+import { isSoftware } from './software.js';
 import { Viewer } from './viewer.js';
 
 async function main() {
   const canvas = document.getElementById('view');
-  if (!document.createElement('canvas').getContext('webgl2'))
+  const gl = document.createElement('canvas').getContext('webgl2');
+  if (!gl)
     throw new Error(
       'This page shows a motion in 3-D, which needs WebGL 2: this browser has it switched off.',
     );
@@ -15,7 +17,7 @@ async function main() {
   ).catch((error) => {
     throw new Error(`This motion cannot be shown: ${error.message}.`);
   });
-  const viewer = new Viewer(canvas, characters);
+  const viewer = new Viewer(canvas, characters, isSoftware(gl));
   if (!matchMedia('(prefers-reduced-motion: reduce)').matches) viewer.play();
   document.body.dataset.state = 'ready';
   return viewer;

@@ -14,11 +14,11 @@ const KEY = new Vector3(1.6, 4.2, 2.4);
 const RIM = new Vector3(-3, 3, -3.5);
 
 export class Stage extends Scene {
-  constructor(canvas, { floor, spread }) {
+  constructor(canvas, { floor, spread, plain }) {
     super();
-    this.renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true });
+    this.renderer = new WebGLRenderer({ canvas, antialias: !plain, alpha: true });
     this.renderer.toneMapping = NeutralToneMapping;
-    this.renderer.shadowMap.enabled = true;
+    this.renderer.shadowMap.enabled = !plain;
     this.renderer.shadowMap.type = PCFShadowMap;
     this.floor = new Floor(floor, 7 + 2 * spread);
     this.key = new DirectionalLight('#fff4e6', 2.6);

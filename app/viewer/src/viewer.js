@@ -7,6 +7,7 @@ import { Player } from './player.js';
 import { Stage } from './stage.js';
 
 const LONGEST_FRAME = 0.5; // seconds; a page that was hidden goes on where it was
+const PLAIN_PAUSE = 45; // milliseconds from one plain picture to the next, at least
 
 export class Viewer {
   #player;
@@ -20,15 +21,19 @@ export class Viewer {
   #mode = 'mesh';
   #changed = true;
   #last = 0;
+  #pause;
 
-  constructor(canvas, characters) {
+  // `plain` pictures are drawn less often, without shadows and with rough edges.
+  constructor(canvas, characters, plain = false) {
     arrange(characters);
     this.#canvas = canvas;
     this.#characters = characters;
     this.#player = new Player(Math.max(...characters.map(({ duration }) => duration)));
     this.#step = Math.min(...characters.map(({ step }) => step || Infinity));
     this.#camera = new FollowCamera(canvas, characters);
-    this.#stage = new Stage(canvas, { floor: this.#camera.bottom, spread: this.#camera.spread });
+    const { bottom: floor, spread } = this.#camera;
+    this.#stage = new Stage(canvas, { floor, spread, plain });
+    this.#pause = plain ? PLAIN_PAUSE : 0;
     this.#stage.add(...characters);
     if (characters.length > 1) this.#labels = new Labels(canvas.parentElement, characters);
     this.#controls = new Controls(document, this);
@@ -145,6 +150,7 @@ export class Viewer {
 
   #tick(now) {
     requestAnimationFrame((next) => this.#tick(next));
+    if (now - this.#last < this.#pause) return;
     const seconds = Math.min((now - this.#last) / 1000, LONGEST_FRAME);
     this.#last = now;
     const wasPlaying = this.playing;

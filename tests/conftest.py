@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import browser
 import pytest
 
 
@@ -12,6 +13,14 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"reference data not present at {folder}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory):
+    """One browser for all pages, which tests open anew."""
+    driver = browser.start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
 
 
 @pytest.fixture(scope="session")

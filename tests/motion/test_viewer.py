@@ -8,10 +8,10 @@ import io
 import json
 import os
 import re
-import shutil
 import time
 from pathlib import Path
 
+import browser
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,17 +24,6 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 VIEWER = REPOSITORY / "app" / "viewer"
 ASSETS = REPOSITORY / "motionmamba" / "assets" / "viewer"
 INJECTION = '</script><img src=x onerror="window.hacked = 1"> {{script}} \'\ud83d <!--<script>'
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-)
 FPS, FRAMES = 20, 41  # of the test's motion: two seconds
 
 
@@ -120,15 +109,19 @@ class Page:
         self.folder = folder
 
     def open(self, titles=("a person walks",), glbs=None, text=None, size=(480, 400), still=True):
-        # A page that finds that its reader wants little motion does not begin to play.
-        motion = {"name": "prefers-reduced-motion", "value": "reduce" if still else ""}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [motion]})
+        self.prefer(still)
         self.logs("browser"), self.logs("performance")
-        self.resize(*size)
+        browser.resize(self.driver, *size)
         path = self.folder / "page.html"
         path.write_text(text or viewer_html(glbs or [red_column()] * len(titles), titles))
         self.driver.get(path.as_uri())
         self.wait(lambda: self.run("return document.body.dataset.state !== 'loading'"))
+
+    def prefer(self, still: bool = True, scheme: str = "light"):
+        # A page that finds that its reader wants little motion does not begin to play.
+        wishes = {"reduced-motion": "reduce" if still else "", "color-scheme": scheme}
+        features = [{"name": f"prefers-{name}", "value": wish} for name, wish in wishes.items()]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def run(self, script: str, *arguments):
         return self.driver.execute_script(script, *arguments)
@@ -143,10 +136,6 @@ class Page:
         self.run(
             "viewer.pause(); viewer.setMode(arguments[1]); viewer.seek(arguments[0])", at, mode
         )
-
-    def resize(self, width: int, height: int):
-        size = dict(width=width, height=height, deviceScaleFactor=1, mobile=False)
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def picture(self) -> np.ndarray:
         """What is seen over the bar (H, W, 3), from where the page first looked."""
@@ -178,29 +167,6 @@ class Page:
     def complaints(self) -> list[str]:
         return self.logs("browser")
 
-    def requests(self) -> list[str]:
-        events = [json.loads(entry)["message"] for entry in self.logs("performance")]
-        sent = [e["params"]["request"]["url"] for e in events if "requestWillBeSent" in e["method"]]
-        # the browser's own start page and what the page carries itself
-        return [url for url in sent if not url.startswith(("chrome:", "data:", "blob:"))]
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    chromedriver = shutil.which("chromedriver")
-    if not browser or not chromedriver:
-        pytest.skip("no Chromium here; apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
-
 
 @pytest.fixture
 def page(driver, tmp_path) -> Page:
@@ -215,6 +181,15 @@ def blue(picture: np.ndarray) -> np.ndarray:
     return (picture[..., 2] > 90) & (picture[..., 2] > 1.7 * picture[..., 0])
 
 
+def corner(picture: np.ndarray) -> np.ndarray:
+    return picture[:12, -12:]
+
+
+def floor(picture: np.ndarray) -> np.ndarray:
+    """The part of the floor that is nearest, in front of the body."""
+    return picture[-12:-2]
+
+
 def test_shows_the_body_and_asks_nobody_for_anything(page):
     page.open(still=False)
     page.wait(lambda: page.run("return viewer.playing && viewer.time > 0.2"))
@@ -225,7 +200,7 @@ def test_shows_the_body_and_asks_nobody_for_anything(page):
     rows, columns = np.nonzero(shown)
     assert np.ptp(rows) > 2 * np.ptp(columns), "a column stands"
     assert page.complaints() == []
-    assert [url.rsplit("/", 1)[1] for url in page.requests()] == ["page.html"]
+    assert [url.rsplit("/", 1)[1] for url in browser.requests(page.driver)] == ["page.html"]
 
 
 def test_the_page_could_not_ask_if_it_tried(page):
@@ -341,7 +316,7 @@ def test_fits_a_phone_and_a_frame_of_another_page(page):
     page.pause(0)
     for width in (390, 600):
         page.driver.switch_to.default_content()
-        page.resize(width, 780)
+        browser.resize(page.driver, width, 780)
         page.driver.switch_to.frame(0)
         page.wait(
             lambda: page.run("return view.width === innerWidth && view.height === innerHeight")
@@ -351,6 +326,28 @@ def test_fits_a_phone_and_a_frame_of_another_page(page):
             assert box["x"] >= 0 and box["x"] + box["width"] <= width, name
     page.driver.switch_to.default_content()
     assert red(page.screenshot()).mean() > 0.005
+    assert page.complaints() == []
+
+
+def test_is_dark_for_who_prefers_that_and_where_it_is_told(page):
+    page.open()
+    page.pause(0.5)
+    light = page.picture()
+    assert corner(light).min() > 200 and floor(light).min() > 180
+    page.prefer(scheme="dark")
+    dark = page.picture()
+    assert page.run("return viewer.theme") == "auto"
+    assert corner(dark).max() < 50 and floor(dark).max() < 110
+    assert red(dark).mean() == pytest.approx(red(light).mean(), rel=0.1), "the body stays lit"
+    assert np.ptp(floor(dark).mean(-1)) > 10, "the checkers can be told apart"
+    for theme, picture in (("light", light), ("auto", dark), ("dark", dark)):
+        page.run("viewer.theme = arguments[0]", theme)
+        assert np.array_equal(page.picture(), picture), theme
+    page.prefer(scheme="light")
+    assert np.array_equal(page.picture(), dark)
+    page.run("document.documentElement.dataset.theme = 'light'")
+    assert page.run("return viewer.theme") == "light"
+    assert np.array_equal(page.picture(), light)
     assert page.complaints() == []
 
 

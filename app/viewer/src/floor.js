@@ -1,5 +1,14 @@
 // An endless checkered floor that fades into the page around a point, and the shadow on it.
-import { Group, Mesh, PlaneGeometry, ShaderMaterial, ShadowMaterial, Vector2 } from 'three';
+import {
+  Color,
+  Group,
+  LinearSRGBColorSpace,
+  Mesh,
+  PlaneGeometry,
+  ShaderMaterial,
+  ShadowMaterial,
+  Vector2,
+} from 'three';
 
 const vertexShader = `
 varying vec2 place;
@@ -13,13 +22,15 @@ void main() {
 const fragmentShader = `
 uniform vec2 centre;
 uniform float radius;
+uniform vec3 tile;
+uniform vec3 nextTile;
 varying vec2 place;
 void main() {
   vec2 cell = place / 0.5;
   vec2 width = max(fwidth(cell), 1e-4);
   vec2 edge = 2.0 * (abs(fract((cell - 0.5 * width) * 0.5) - 0.5)
     - abs(fract((cell + 0.5 * width) * 0.5) - 0.5)) / width;
-  vec3 colour = mix(vec3(0.80, 0.83, 0.87), vec3(0.90, 0.92, 0.945), 0.5 - 0.5 * edge.x * edge.y);
+  vec3 colour = mix(tile, nextTile, 0.5 - 0.5 * edge.x * edge.y);
   float fade = 1.0 - smoothstep(0.25, 1.0, length(place - centre) / radius);
   gl_FragColor = vec4(colour, fade * fade);
 }`;
@@ -28,7 +39,12 @@ export class Floor extends Group {
   constructor(height, radius) {
     super();
     this.position.y = height;
-    this.uniforms = { centre: { value: new Vector2() }, radius: { value: radius } };
+    this.uniforms = {
+      centre: { value: new Vector2() },
+      radius: { value: radius },
+      tile: { value: new Color() },
+      nextTile: { value: new Color() },
+    };
     const plane = new PlaneGeometry(1, 1).rotateX(-Math.PI / 2);
     const checkers = new Mesh(
       plane,
@@ -40,16 +56,23 @@ export class Floor extends Group {
         depthWrite: false,
       }),
     );
-    const shadow = new Mesh(
-      plane,
-      new ShadowMaterial({ color: '#1b2a41', opacity: 0.34, depthWrite: false }),
-    );
+    this.shadow = new ShadowMaterial({ opacity: 0.34, depthWrite: false });
+    const shadow = new Mesh(plane, this.shadow);
     shadow.receiveShadow = true;
     shadow.position.y = 1e-3;
     shadow.renderOrder = 1;
     checkers.scale.setScalar(2 * radius);
     shadow.scale.setScalar(2 * radius);
     this.add(checkers, shadow);
+  }
+
+  // In the colours of page.css.
+  paint(style) {
+    const { tile, nextTile } = this.uniforms;
+    this.shadow.color.set(style.getPropertyValue('--shadow'));
+    // The shader puts the tiles' on the screen as they are, so these stay sRGB.
+    tile.value.setStyle(style.getPropertyValue('--tile'), LinearSRGBColorSpace);
+    nextTile.value.setStyle(style.getPropertyValue('--next-tile'), LinearSRGBColorSpace);
   }
 
   moveTo({ x, z }) {

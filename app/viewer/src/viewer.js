@@ -38,6 +38,13 @@ export class Viewer {
     if (characters.length > 1) this.#labels = new Labels(canvas.parentElement, characters);
     this.#controls = new Controls(document, this);
     new ResizeObserver(() => this.#resize()).observe(canvas);
+    const paint = () => this.#paint();
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', paint);
+    // A page around this one may ask for a theme before there is a viewer to ask.
+    new MutationObserver(paint).observe(document.documentElement, {
+      attributeFilter: ['data-theme'],
+    });
+    this.#paint();
     this.#resize();
     this.#camera.reset(0);
     this.#refresh();
@@ -85,6 +92,15 @@ export class Viewer {
   set follow(follow) {
     this.#camera.following = follow;
     this.#refresh();
+  }
+
+  // 'light', 'dark', or 'auto' for what the reader's system asks.
+  get theme() {
+    return document.documentElement.dataset.theme ?? 'auto';
+  }
+
+  set theme(theme) {
+    document.documentElement.dataset.theme = theme;
   }
 
   play() {
@@ -138,6 +154,11 @@ export class Viewer {
   #refresh() {
     this.#changed = true;
     this.#controls.update();
+  }
+
+  #paint() {
+    this.#stage.floor.paint(getComputedStyle(this.#canvas));
+    this.#changed = true;
   }
 
   #resize() {

@@ -209,6 +209,28 @@ def view(
         print("found no browser here; open that file in one")
 
 
+@app.command("app")
+def web_app(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 7860,
+    auth: Annotated[
+        str | None, typer.Option(help="user:password that the page asks for.", metavar="USER:PASS")
+    ] = None,
+    model: Model = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda or mps; the best there is by default.")
+    ] = None,
+    smpl_model: SmplModel = None,
+):
+    """Serve the web page: type a sentence, watch a person do it."""
+    from motionmamba.app.server import serve
+    from motionmamba.app.worker import Options
+
+    serve(Options(model, device, smpl_model), host, port, auth)
+
+
 @app.command()
 def info(model: Model = None):
     """Show versions, device, scan backend and which checkpoint, text encoder and body are used."""

@@ -1,0 +1,208 @@
+"""Serves the page."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+from motionmamba.app.results import Results
+from motionmamba.app.worker import NO_MODEL, Options, Worker
+
+MOST_BYTES = 2**20  # of what a client may send at once
+MOST_EVENTS = 64
+# parts of Gradio that this page has no use for, and strangers none either
+CLOSED = (
+    "/upload",
+    "/proxy=",
+    "/file=http",
+    "/vibe-edit",
+    "/undo-vibe-edit",
+    "/run-history",
+    "/process_recording",
+    "/dev/",
+)
+HEADERS = {
+    "content-security-policy": "default-src 'self'; script-src 'self' 'unsafe-inline' "
+    "'unsafe-eval' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; object-src 'none'; base-uri 'self'; form-action 'self'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "same-origin",
+}
+
+
+class Guard:
+    """ASGI middleware: closes what is not needed, bounds what is sent, and lets nothing out."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] != "http":
+            return await self.app(scope, receive, send)
+        path = scope["path"].removeprefix("/gradio_api")
+        if path.startswith(CLOSED):
+            return await _answer(send, 403, "This page takes no files and fetches none.")
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > MOST_BYTES:
+            return await _answer(send, 413, f"At most {MOST_BYTES // 1024} KB can be sent.")
+        taken, begun = 0, False
+
+        async def bounded():
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            # a request without a length ends as if its client had gone
+            return {"type": "http.disconnect"} if taken > MOST_BYTES else message
+
+        async def sealed(message):
+            nonlocal begun
+            begun = True
+            if message["type"] == "http.response.start":
+                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        try:
+            await self.app(scope, bounded, sealed)
+        except Exception:
+            logging.exception("a request failed")
+            if not begun:
+                await _answer(send, 400, "There is no such thing here, or not with this content.")
+
+
+async def _answer(send, status: int, sentence: str) -> None:
+    content = f'{{"error": "{sentence}"}}'.encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(content)),
+        (b"connection", b"close"),  # the rest of the request is not read
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})
+
+
+class Running(NamedTuple):
+    """A page that is being served, and the worker behind it."""
+
+    address: str
+    worker: Worker
+
+
+@contextmanager
+def running(
+    options: Options,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    auth: tuple[str, str] | None = None,
+):
+    """Serves the page while the context lasts.
+
+    Raises:
+        ValueError: when the port cannot be had, or Gradio is not installed.
+    """
+    root = Path(tempfile.mkdtemp(prefix="motionmamba-")).resolve()
+    # read when Gradio is imported: it takes files from nowhere else, and tells nobody of anything
+    os.environ.update(GRADIO_TEMP_DIR=str(root), GRADIO_ANALYTICS_ENABLED="False")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # that it remembers of itself
+    worker = Worker(options)
+    worker.start()  # it loads the model while this process loads Gradio
+    blocks = None
+    try:
+        blocks, address = _launch(worker, root, options, host, port, auth)
+        yield Running(address, worker)
+    finally:
+        if blocks is not None:
+            blocks.close(verbose=False)
+        worker.close()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _launch(worker: Worker, root: Path, options: Options, host: str, port: int | None, auth):
+    try:
+        from starlette.middleware import Middleware
+        from starlette.routing import Mount
+
+        from motionmamba.app.api import Programs
+        from motionmamba.app.page import Page
+        from motionmamba.app.theme import theme
+    except ModuleNotFoundError as error:
+        raise ValueError(f"the page needs {error.name}; pip install 'motionmamba[app]'") from error
+    results = Results(root)
+    blocks = Page(worker, results, options).build()
+    blocks.queue(default_concurrency_limit=None, max_size=MOST_EVENTS, api_open=False)
+    assets = files("motionmamba") / "assets" / "app"
+    script = (assets / "page.js").read_text()
+    try:
+        _, address, _ = blocks.launch(
+            server_name=host,
+            server_port=port,
+            auth=auth,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            show_error=False,
+            ssr_mode=False,
+            run_history=False,
+            enable_monitoring=False,
+            footer_links=["api"],
+            max_file_size=1,
+            theme=theme(),
+            css=(assets / "page.css").read_text(),
+            head=f"<script>{script}</script>",
+            app_kwargs={
+                "docs_url": None,
+                "redoc_url": None,
+                "middleware": [Middleware(Guard)],
+                "routes": [Mount("/api", Programs(worker, results).routes(auth))],
+            },
+        )
+    except OSError as error:
+        raise ValueError(f"cannot listen on {host}, port {port}: {error}") from error
+    return blocks, address
+
+
+def serve(options: Options, host: str, port: int, auth: str | None = None) -> None:
+    """Serves until interrupted; `auth` is "user:password".
+
+    Raises ValueError for an `auth` without both, and as `running` does.
+    """
+    login = _login(auth) if auth is not None else None
+    _check_address(host, port)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with running(options, host, port, login) as (address, worker):
+            print(f"Motion Mamba runs on {address} (stop it with Ctrl+C)", flush=True)
+            while not worker.hopeless:
+                time.sleep(0.5)
+        sys.exit(NO_MODEL)  # the worker has said why
+    except KeyboardInterrupt:
+        print("stopped")
+
+
+def _check_address(host: str, port: int) -> None:
+    """Raises ValueError where nobody could listen, before all the work for it."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except OSError as error:
+        reason = error.strerror or error
+        raise ValueError(f"cannot listen on {host}, port {port}: {reason}") from error
+
+
+def _login(auth: str) -> tuple[str, str]:
+    user, _, password = auth.partition(":")
+    if not user or not password:
+        raise ValueError("--auth has no user or no password; give user:password")
+    return user, password

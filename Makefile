@@ -1,14 +1,17 @@
-# make demo: a video from a sentence. make test: everything that is tested.
+# make demo: a video from a sentence. make app: the web page. make test: everything that is tested.
 PYTHON ?= python3
 PROMPT ?= a person walks forward and turns left
 
 bin = .venv/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo app test lint clean
 
 demo: .venv/installed
 	@mkdir -p out
 	$(bin)/motionmamba generate "$(PROMPT)" --out out/demo.mp4
+
+app: .venv/installed-app
+	$(bin)/motionmamba app
 
 test: .venv/installed-dev
 	$(bin)/ruff check
@@ -25,6 +28,10 @@ lint: .venv/installed-dev
 .venv/installed: pyproject.toml | .venv/bin/python
 	$(bin)/pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
+
+.venv/installed-app: pyproject.toml | .venv/bin/python
+	$(bin)/pip install --quiet --disable-pip-version-check --editable '.[app]'
+	@touch $@ .venv/installed
 
 .venv/installed-dev: pyproject.toml | .venv/bin/python
 	$(bin)/pip install --quiet --disable-pip-version-check --editable '.[dev]'

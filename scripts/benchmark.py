@@ -154,6 +154,33 @@ def denoiser(
         out.write_text(json.dumps(content, indent=2) + "\n")
 
 
+@app.command("app")
+def web_app(
+    clients: Annotated[int, typer.Option(min=1, help="Who ask at the same moment.")] = 50,
+    generations: Annotated[int, typer.Option(min=1, help="One after the other.")] = 200,
+    out: Annotated[Path | None, typer.Option(help="Write the result as JSON.")] = None,
+):
+    """The web page: start, a motion of 6 s, a crowd, memory over many motions. Takes minutes."""
+    import asyncio
+
+    from _benchmark.app import crowd, endure, served, time_start
+    from _benchmark.timing import describe_machine
+    from rich.console import Console
+    from tqdm import tqdm
+
+    with served() as (address, process, folder, waited):
+        result = {"machine": describe_machine("cpu"), **time_start(address, waited)}
+        result["crowd"] = asyncio.run(crowd(address, clients))
+        with tqdm(total=generations, desc="motions") as bar:
+            result["endurance"] = endure(
+                *(address, process, folder, generations), lambda done: bar.update()
+            )
+    result["files_left"] = sum(path.is_file() for path in folder.rglob("*"))
+    Console().print_json(json.dumps(result))
+    if out:
+        out.write_text(json.dumps(result, indent=2) + "\n")
+
+
 def _time(pipeline, steps: int, seconds: float, batch: int) -> float:
     import torch
 

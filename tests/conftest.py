@@ -16,11 +16,17 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def driver(tmp_path_factory):
-    """One browser for all pages, which tests open anew."""
+def only_driver(tmp_path_factory):
     driver = browser.start(tmp_path_factory.mktemp("profile"))
     yield driver
     driver.quit()
+
+
+@pytest.fixture
+def driver(only_driver):
+    """The one browser for all pages; what a page plays ends with its test."""
+    yield only_driver
+    only_driver.get("about:blank")
 
 
 @pytest.fixture(scope="session")

@@ -31,11 +31,11 @@ def this_machine(info: dict[str, Any]) -> str:
         return "The model is not loaded yet."
     device = info["device"]
     if device == "cpu":
-        device = f"CPU, {info['threads']} threads"
+        device = f"CPU, {info['threads']} thread{'s' * (info['threads'] > 1)}"
     parts = ", ".join(f"{name} {n / 1e6:.1f} M" for name, n in info["parameters"].items())
     rows = {
         "device": device,
-        "loaded in": f"{info['load_seconds']:g} s",
+        "weights loaded in": f"{info['load_seconds']:g} s",
         "parameters": parts,
         "text encoder": info["text encoder"],
         "longest motion": f"{info['max_seconds']:g} s",

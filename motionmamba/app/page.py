@@ -223,15 +223,15 @@ class Page:
         with gr.Row(elem_id="files"):
             self.downloads = [
                 gr.DownloadButton(
-                    suffix[1:].upper(), interactive=False, size="md", min_width=70,
+                    suffix[1:].upper(), interactive=False, size="md", min_width=60,
                     elem_id=f"download-{suffix[1:]}",
                 )
                 for suffix in SUFFIXES
             ]  # fmt: skip
         self.note = gr.Markdown(visible=False, elem_id="note")
         self.video = gr.Video(
-            label="Video", interactive=False, loop=True, visible=False, elem_id="video",
-            buttons=[],
+            label="Video", show_label=False, interactive=False, loop=True, visible=False,
+            elem_id="video", buttons=[],
         )  # fmt: skip
         with gr.Accordion("This session", open=False, elem_id="history"):
             self.chosen = gr.CheckboxGroup(

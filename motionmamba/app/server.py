@@ -117,10 +117,10 @@ def running(
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # that it remembers of itself
     worker = Worker(options)
-    worker.start()  # it loads the model while this process loads Gradio
     blocks = None
     try:
         blocks, address = _launch(worker, root, options, host, port, auth)
+        worker.start()  # only now, so that the page is there first
         yield Running(address, worker)
     finally:
         if blocks is not None:

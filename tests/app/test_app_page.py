@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlparse
 
 import browser
 import numpy as np
+import psutil
 import pytest
 
 from motionmamba.motion.motion import Motion
@@ -236,6 +237,31 @@ def test_a_killed_worker_is_told_and_comes_again(page, served):
     page.wait(lambda: "try again" in page.problem)
     page.open(**QUICK)
     page.generate()
+
+
+def test_a_failed_video_leaves_the_motion(page, served):
+    page.open(**QUICK | {"seconds": 4})
+    page.press("#generate")
+    page.wait(lambda: "Rendering" in page.status)
+    for child in psutil.Process(served.worker.pid).children(recursive=True):
+        if "ffmpeg" in child.name():
+            child.kill()
+    page.wait(lambda: "went wrong" in page.problem)
+    assert page.player("duration") > 3 and page.download("glb").stat().st_size > 100_000
+    page.open(**QUICK)
+    page.generate()
+
+
+def test_a_visitor_who_leaves_frees_the_worker(page, served):
+    page.open(prompt="a person runs", seconds=6, steps=100)
+    page.press("#generate")
+    page.wait(lambda: "step" in page.status)
+    assert len(served.worker.line) == 1
+    page.driver.get("about:blank")
+    until = time.monotonic() + 10
+    while len(served.worker.line) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(served.worker.line) == 0
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (390, "dark")])

@@ -1,9 +1,20 @@
 """Fixtures shared by all tests."""
 
+import os
 from pathlib import Path
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: the workers share the cores
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import browser
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """The folders with the slowest files first, so that no process is left alone with them."""
+    slowest = ["training", "scripts", "ops", "app"]
+    order = {name: place for place, name in enumerate(slowest)}
+    items.sort(key=lambda item: order.get(item.path.parent.name, len(order)))
 
 
 @pytest.fixture(scope="session")

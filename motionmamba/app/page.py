@@ -107,7 +107,11 @@ class Page:
                 api_visibility="private",
                 queue=False,
             )  # fmt: skip
-            blocks.load(self._loaded, outputs=[machine, self.seconds], api_visibility="private")
+            blocks.load(
+                self._loaded,
+                outputs=[machine, self.seconds, self.guidance, self.steps],
+                api_visibility="private",
+            )
         return blocks
 
     def _create(self, shapes: tuple[str, ...]) -> None:
@@ -319,16 +323,15 @@ class Page:
         def choice(name: str, choices):
             return given[name] if given[name] in choices else blank
 
-        def words(name: str):
-            return given[name][:LONGEST_PROMPT] if given[name] else blank
+        def words(name: str, otherwise=blank):
+            return given[name][:LONGEST_PROMPT] if given[name] else otherwise
 
         seed = number("seed", 0, LARGEST_SEED)
         timeline = any(given[name] for name in _SCENE_KEYS[::2])
-        if timeline:  # as it was, without the scenes that the page begins with
-            given |= {name: given[name] or "" for name in _SCENE_KEYS[::2]}
+        none = "" if timeline else blank  # a timeline is without the scenes that the page has
         scenes = [
-            (given[words] if timeline else blank, number(seconds, *_SCENE_SECONDS))
-            for words, seconds in zip(_SCENE_KEYS[::2], _SCENE_KEYS[1::2], strict=True)
+            (words(scene, none), number(seconds, *_SCENE_SECONDS))
+            for scene, seconds in zip(_SCENE_KEYS[::2], _SCENE_KEYS[1::2], strict=True)
         ]
         kept = [name for name in _several(history) if self.results.finished(name)]
         return (
@@ -350,12 +353,19 @@ class Page:
             self._choices(kept),
         )
 
-    async def _loaded(self):
+    async def _loaded(self, request: gr.Request):
+        """What the model says of itself; its own settings where the address has none."""
+        blank = gr.update()
         info = await self.worker.load()
         if not info:
-            return self.worker.problem, gr.update()
+            return self.worker.problem, blank, blank, blank
         self._max_seconds = info["max_seconds"]
-        return about.this_machine(info), gr.update(maximum=self._max_seconds)
+        asked = request.query_params
+        own = [
+            blank if info["shipped"] or name in asked else info[name]
+            for name in ("guidance", "steps")
+        ]
+        return about.this_machine(info), gr.update(maximum=self._max_seconds), *own
 
     async def _on_generate(self, request: gr.Request, history, seconds, *values):
         prompt, *others = values

@@ -19,7 +19,7 @@ from motionmamba.motion.motion import Motion
 TOOLS = Path(__file__).parents[1] / "tools"
 QUICK = {"prompt": "a person walks forward", "seconds": 1, "steps": 2, "seed": 3}
 _MOVING = "return document.getAnimations().some((each) => each.playState === 'running')"
-PATIENCE = 60  # seconds, where other work may take the processor
+PATIENCE = 120  # seconds, where other work may take the processor
 
 
 class Page:
@@ -58,6 +58,11 @@ class Page:
             "arguments[0].scrollIntoView({block: 'center'}); arguments[0].click()",
             self.find(selector),
         )
+
+    def unfold(self, selector: str):
+        """Opens an accordion; what it holds forgets clicks while that goes on."""
+        self.press(f"{selector} button")
+        time.sleep(2)
 
     def generate(self, button: str = "#generate"):
         self.press(button)
@@ -154,8 +159,7 @@ def test_another_body_and_colour(page):
     page.open(**QUICK)
     page.generate()
     before = page.download("glb").read_bytes()
-    page.press("#body button")
-    page.wait(lambda: page.find("#colour input[value=Green]").is_displayed())
+    page.unfold("#body")
     page.run("document.querySelector('#player iframe').dataset.before = ''")
     page.press("#colour input[value=Green]")
     page.wait(lambda: page.run("return !document.querySelector('#player iframe[data-before]')"))
@@ -194,10 +198,9 @@ def test_motions_are_kept_and_compared(page):
     for seed in (5, 6):
         page.open(**QUICK | {"seed": seed})
         page.generate()
-    page.press("#history button")
+    page.unfold("#history")
     kept = "return document.querySelectorAll('#kept input{}').length"
     page.wait(lambda: page.run(kept.format("")) == 2)
-    time.sleep(1)  # what an accordion holds forgets clicks while it opens
     for number in range(2):
         page.run(f"document.querySelectorAll('#kept input')[{number}].click()")
         page.wait(lambda number=number: page.run(kept.format(":checked")) == number + 1)

@@ -28,7 +28,7 @@ from motionmamba.app.limits import (
     check_look,
     check_settings,
 )
-from motionmamba.app.results import PLAYER, SUFFIXES, VIDEO, Results, downloads
+from motionmamba.app.results import KEPT_SECONDS, PLAYER, SUFFIXES, VIDEO, Results, downloads
 from motionmamba.app.snippets import framed, plain, problem, progress, status
 from motionmamba.app.worker import SORRY, Options, Worker
 from motionmamba.motion.export.html import viewer_html
@@ -82,7 +82,13 @@ class Page:
 
     def build(self) -> gr.Blocks:
         shapes = NUMBERED_SHAPES if self.options.smpl_model else SHAPES
-        with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=False) as blocks:
+        # Gradio's copies of files go as the results do
+        with gr.Blocks(
+            title=TITLE,
+            analytics_enabled=False,
+            fill_width=False,
+            delete_cache=(600, KEPT_SECONDS),
+        ) as blocks:
             gr.HTML(
                 f"<header><h1>{TITLE}</h1><p>Type a sentence, watch a person do it.</p></header>",
                 elem_id="head",
@@ -425,57 +431,62 @@ class Page:
     async def _showing(
         self, work: AsyncIterator, folder: Path, seed: int, history: list[str]
     ) -> AsyncIterator[dict]:
-        """Updates of the page while the worker works."""
-        idle = {
-            self.cancel: gr.update(interactive=False),
-            self.generate: gr.update(interactive=True),
-            self.generate_all: gr.update(interactive=True),
-        }
-        yield {
+        """Updates of the page while the worker works.
+
+        A busy browser leaves out all but the newest, so each has what those before it had, but for
+        what a visitor may change meanwhile: that comes with the motion and at the end.
+        """
+        shown = {
             self.status: status("Starting …"),
             self.cancel: gr.update(interactive=True),
             self.generate: gr.update(interactive=False),
             self.generate_all: gr.update(interactive=False),
-            self.seed: seed,
         }
-        began, shown = time.monotonic(), 0.0
+        now_and_then = {self.seed: seed}
+        yield shown | now_and_then
+        began, seen = time.monotonic(), 0.0
         try:
             async with aclosing(work) as events:
                 async for kind, value in events:
                     if kind == "player":
-                        shown = time.monotonic() - began
-                        history = [*history, folder.name][-KEPT:]
-                        yield self._played(history, folder)
-                    elif kind == "note":
-                        yield {self.note: gr.update(value=plain(value), visible=bool(value))}
+                        seen = time.monotonic() - began
+                        shown |= self._played(folder)
+                        now_and_then |= self._listed([*history, folder.name][-KEPT:])
+                        yield shown | now_and_then
+                        continue
+                    if kind == "note":
+                        shown[self.note] = gr.update(value=plain(value), visible=bool(value))
                     elif kind in ("files", "video"):
-                        yield self._files(folder)
+                        shown |= self._files(folder)
                     else:
-                        yield {self.status: progress(kind, value)}
+                        shown[self.status] = progress(kind, value)
+                    yield dict(shown)
+            seconds = time.monotonic() - began
+            end = status(f"Done: seed {seed}, shown after {seen:.1f} s, all in {seconds:.1f} s.")
         except Refused as error:
-            yield {self.status: problem(error), **idle}
-            return
+            end = problem(error)
         except Exception:
             logging.exception("the page failed")
-            yield {self.status: problem(SORRY), **idle}
-            return
-        seconds = time.monotonic() - began
+            end = problem(SORRY)
         yield {
-            self.status: status(
-                f"Done: seed {seed}, shown after {shown:.1f} s, all in {seconds:.1f} s."
-            ),
-            **idle,
+            **shown,
+            **now_and_then,
+            self.status: end,
+            self.cancel: gr.update(interactive=False),
+            self.generate: gr.update(interactive=True),
+            self.generate_all: gr.update(interactive=True),
         }
 
-    def _played(self, history: list[str], folder: Path) -> dict:
+    def _played(self, folder: Path) -> dict:
         return {
             self.player: framed((folder / PLAYER).read_text(encoding="utf-8")),
             self.note: gr.update(visible=False),
             self.current: folder.name,
-            self.history: history,
-            self.chosen: self._choices(history),
             **self._files(None),
         }
+
+    def _listed(self, history: list[str]) -> dict:
+        return {self.history: history, self.chosen: self._choices(history)}
 
     def _files(self, folder: Path | None) -> dict:
         """Updates of the video and the buttons: of what is there of a result, or of nothing."""

@@ -182,7 +182,7 @@ class Studio:
 
         def progress(frame: int, total: int) -> None:
             self._check()
-            if frame % 5 == 0 or frame == total:
+            if frame % 10 == 0 or frame == total:
                 tell("rendering", (frame, total))
 
         figure = "smpl" if look.figure == "Body" else "skeleton"

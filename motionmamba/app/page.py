@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -285,13 +286,16 @@ class Page:
         ):
             share = f"(...values) => motionmamba.share({list(keys)}, values)"
             made.then(None, inputs, js=share, queue=False)
+        for made in (one, several, look):
+            made.then(
+                self._on_made,
+                self.current,
+                [self.video, *self.downloads],
+                api_visibility="private",
+                queue=False,
+            )
         self.cancel.click(
-            lambda: (
-                status("Cancelled."),
-                gr.update(interactive=False),
-                gr.update(interactive=True),
-                gr.update(interactive=True),
-            ),
+            self._on_cancel,
             outputs=[self.status, self.cancel, self.generate, self.generate_all],
             cancels=[one, several, look],
             queue=False,
@@ -411,6 +415,18 @@ class Page:
         work = self.worker.run(client_of(request), "generate", settings, folder)
         async for update in self._showing(work, folder, settings.seed, _several(history)):
             yield update
+
+    def _on_made(self, current):
+        """The files once more: a browser may take the last updates of a motion in any order."""
+        try:
+            return self._files(self.results.find(current))
+        except Refused:
+            return self._files(None)
+
+    async def _on_cancel(self):
+        await asyncio.sleep(0.5)  # what was on its way is not the last word
+        on, off = gr.update(interactive=True), gr.update(interactive=False)
+        return status("Cancelled."), off, on, on
 
     async def _on_look(self, request: gr.Request, current, history, figure, colour, *shape):
         if current is None:

@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 PROMPT = "a person walks in a circle"
-SHORT = {"prompt": PROMPT, "seconds": 2, "steps": 4}
+SHORT = {"prompt": PROMPT, "seconds": 1, "steps": 4}
 PATIENCE = 600  # seconds for an answer
 
 
@@ -74,7 +74,7 @@ def time_start(address: str, waited: float) -> dict[str, float]:
 
 
 async def crowd(address: str, clients: int) -> dict[str, object]:
-    """All ask at the same moment for a motion of two seconds, as if each had its own address."""
+    """All ask at the same moment for a motion of a second, as if each had its own address."""
 
     async def ask(http: httpx.AsyncClient, number: int) -> tuple[int, float]:
         began = time.perf_counter()
@@ -94,7 +94,7 @@ async def crowd(address: str, clients: int) -> dict[str, object]:
 
 
 def endure(address: str, process: psutil.Process, folder: Path, count: int, tell) -> dict:
-    """One motion of two seconds after the other; memory of all processes after each tenth."""
+    """One motion of a second after the other; memory of all processes after each tenth."""
     memory = []
     with httpx.Client(base_url=address, timeout=PATIENCE) as http:
         for number in range(count):

@@ -83,6 +83,7 @@ class Page:
     def download(self, suffix: str) -> Path:
         for path in self.downloads.iterdir():
             path.unlink()
+        self.wait(lambda: self.find(f"#download-{suffix}").is_enabled())
         self.press(f"#download-{suffix}")
         kinds = (f".{suffix}", ".zip")
         path = self.wait(lambda: [p for p in self.downloads.iterdir() if p.suffix in kinds])[0]
@@ -214,6 +215,7 @@ def test_cancel_frees_the_worker(page):
     page.open(prompt="a person runs", seconds=6, steps=100)
     page.press("#generate")
     page.wait(lambda: "step" in page.status)
+    page.wait(lambda: page.find("#cancel").is_enabled())
     page.press("#cancel")
     page.wait(lambda: page.status == "Cancelled.")
     assert page.find("#generate").is_enabled()
@@ -276,6 +278,7 @@ def test_everybody_can_use_it(page, width, scheme):
     page.open(width, scheme, **QUICK)
     page.generate()
     page.wait(lambda: page.find("#generate").is_enabled())
+    page.wait(lambda: page.find("#download-mp4").is_enabled())
     page.wait(lambda: not page.run(_MOVING))
     page.keep(f"{scheme}-{width}")
     assert page.run("return document.documentElement.scrollWidth <= innerWidth")

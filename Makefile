@@ -13,10 +13,12 @@ demo: .venv/installed
 app: .venv/installed-app
 	$(bin)/motionmamba app
 
+# the page by itself: its browser, drawn by software, takes all cores
 test: .venv/installed-dev
 	$(bin)/ruff check
 	$(bin)/ruff format --check
-	$(bin)/pytest
+	$(bin)/pytest --ignore tests/app/test_app_page.py
+	$(bin)/pytest -n 0 tests/app/test_app_page.py
 
 lint: .venv/installed-dev
 	$(bin)/ruff check --fix

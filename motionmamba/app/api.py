@@ -1,6 +1,6 @@
 """The same for programs: functions that `gradio_client` calls, and plain HTTP below `/api`.
 
-`/api/docs` describes the latter. All errors of it are JSON of `Problem`, with a status each.
+`/api/docs` describes the latter. What it refuses is told as JSON of `Problem`, with a status each.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class Programs:
 
         Raises Refused for whatever goes wrong. Stops when the program has hung up.
         """
-        info = await self.worker.load()
+        info = self.worker.info or {}
         scenes = asked.scenes if isinstance(asked, Timeline) else [asked]
         settings = check_settings(
             [scene.prompt for scene in scenes],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -82,7 +83,7 @@ class Guard:
 
 
 async def _answer(send, status: int, sentence: str) -> None:
-    content = f'{{"error": "{sentence}"}}'.encode()
+    content = json.dumps({"error": "refused", "message": sentence}).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(content)),

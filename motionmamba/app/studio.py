@@ -166,12 +166,15 @@ class Studio:
         titles = (
             [title] if len(glbs) == 1 else [f"seed {settings.seed + n}" for n in range(len(glbs))]
         )
+        numbers = range(settings.seed, settings.seed + len(glbs))
+        names = ["motion"] if len(glbs) == 1 else [f"motion-seed-{n}" for n in numbers]
+        # before the player: whatever is seen can be compared with others
+        for name, glb in zip(names, glbs, strict=True):
+            write_whole(folder / f"{name}.glb", glb)
         write_whole(folder / PLAYER, viewer_html(glbs, titles).encode())
         tell("player", None)
-        for number, (each, glb) in enumerate(zip(dressed, glbs, strict=True)):
+        for name, each in zip(names, dressed, strict=True):
             self._check()
-            name = "motion" if len(glbs) == 1 else f"motion-seed-{settings.seed + number}"
-            write_whole(folder / f"{name}.glb", glb)
             _save(each, folder / f"{name}.bvh")
             _save(each, folder / f"{name}.npz")
         if len(glbs) > 1:

@@ -6,6 +6,8 @@ prompt is compared with each by the cosine of their mean token embeddings.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 
@@ -37,8 +39,11 @@ class Nearness:
 
     def __init__(self, encoder):
         self._encoder = encoder
-        self._captions = _sample()
         self._known: list[np.ndarray] = []
+
+    @cached_property
+    def _captions(self) -> list[str]:
+        return _sample()
 
     @property
     def ready(self) -> bool:

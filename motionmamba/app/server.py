@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from motionmamba.app.results import Results
-from motionmamba.app.worker import NO_MODEL, Options, Worker
+from motionmamba.app.worker import NO_MODEL, Options, Worker, quick_imports
 
 MOST_BYTES = 2**20  # of what a client may send at once
 MOST_EVENTS = 64
@@ -132,12 +132,13 @@ def running(
 
 def _launch(worker: Worker, root: Path, options: Options, host: str, port: int | None, auth):
     try:
-        from starlette.middleware import Middleware
-        from starlette.routing import Mount
+        with quick_imports():
+            from starlette.middleware import Middleware
+            from starlette.routing import Mount
 
-        from motionmamba.app.api import Programs
-        from motionmamba.app.page import Page
-        from motionmamba.app.theme import theme
+            from motionmamba.app.api import Programs
+            from motionmamba.app.page import Page
+            from motionmamba.app.theme import theme
     except ModuleNotFoundError as error:
         raise ValueError(f"the page needs {error.name}; pip install 'motionmamba[app]'") from error
     results = Results(root)

@@ -6,12 +6,14 @@ The page sends it one task at a time and gets events back, small ones: what is l
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import multiprocessing
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,16 @@ class Options:
 
 class Cancelled(Exception):
     """The task is not wanted any more."""
+
+
+@contextmanager
+def quick_imports():
+    """No collection of garbage meanwhile: of thousands of modules there is none, and it is slow."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Worker:
@@ -196,7 +208,8 @@ def _serve(pipe, stop, options: Options) -> None:
     """The process: loads the model, then does tasks until the page is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.getLogger("diffusers").setLevel(logging.ERROR)
-    from motionmamba.app.studio import Studio
+    with quick_imports():
+        from motionmamba.app.studio import Studio
 
     def check() -> None:
         if stop.is_set():

@@ -9,6 +9,7 @@ from diffusers.configuration_utils import register_to_config
 from torch import nn
 from torch.nn import functional as F
 
+from motionmamba.models.layers import grouped_linear
 from motionmamba.ops import (
     causal_conv1d,
     causal_conv1d_update,
@@ -200,16 +201,14 @@ class ParallelSSM(nn.Module):
 
     def _scan(self, u: torch.Tensor) -> torch.Tensor:
         """The state-space models of all scans on u (B, L, K*E)."""
-        batch, length, _ = u.shape
         dt, B, C = self._select(u)
-        delta = torch.bmm(dt, self.dt_proj).transpose(0, 1).reshape(batch, length, -1)
-        B, C = (m.reshape(self.num_scans, batch, length, -1).permute(1, 0, 3, 2) for m in (B, C))
+        delta = grouped_linear(dt, self.dt_proj).flatten(2)
         y = selective_scan(
             u.transpose(1, 2),
             delta.transpose(1, 2),
             -torch.exp(self.A_log.float()),
-            B,
-            C,
+            B.permute(0, 2, 3, 1),
+            C.permute(0, 2, 3, 1),
             self.D.float(),
             delta_bias=self.dt_bias.float(),
             delta_softplus=True,
@@ -218,10 +217,9 @@ class ParallelSSM(nn.Module):
         return y.transpose(1, 2)
 
     def _select(self, u: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The step sizes before their projection, B and C, (K, B*L, ·), of u (B, L, K*E)."""
-        by_scan = u.reshape(-1, self.num_scans, self.x_proj.shape[1]).transpose(0, 1)
+        """The step sizes before their projection, B and C, (B, L, K, ·), of u (B, L, K*E)."""
         x_proj = self.x_proj.expand(self.num_scans, -1, -1)
-        return torch.bmm(by_scan, x_proj).split(self.sizes, -1)
+        return grouped_linear(u.unflatten(2, (self.num_scans, -1)), x_proj).split(self.sizes, -1)
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int) -> nn.Parameter:

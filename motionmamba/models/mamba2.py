@@ -124,7 +124,7 @@ class ParallelSSM2(ParallelSSM):
         self.D = nn.Parameter(torch.ones(num_heads))
 
     def _scan(self, u: torch.Tensor) -> torch.Tensor:
-        dt, B, C = (m.unflatten(1, u.shape[:2]).permute(1, 2, 0, 3) for m in self._select(u))
+        dt, B, C = self._select(u)
         y = ssd(
             u.unflatten(2, (len(self.D), -1)),
             dt.flatten(2),

@@ -95,6 +95,7 @@ class MiniLMTextEncoder(TextEncoder):
     @register_to_config
     def __init__(self, folder: str | None = None, pooling: str = "tokens", max_tokens: int = 256):
         super().__init__()
+        from accelerate import init_empty_weights
         from tokenizers import Tokenizer
         from transformers import BertConfig, BertModel
 
@@ -112,10 +113,11 @@ class MiniLMTextEncoder(TextEncoder):
         self.tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.bert = BertModel(BertConfig.from_json_file(path / "config.json"))
+        with init_empty_weights():
+            self.bert = BertModel(BertConfig.from_json_file(path / "config.json"))
         weights = load_file(path / "model.safetensors")
         weights.pop("embeddings.position_ids", None)  # a buffer in old files, none in new code
-        self.bert.load_state_dict(weights)
+        self.bert.load_state_dict(weights, assign=True)
         self._freeze()
 
     @property

@@ -210,7 +210,7 @@ def _backward(
 
     blocks = _cdiv(size, block_d)
     at_once = WARPS * _multiprocessors(u.device)
-    per_program = min(blocks, _cdiv(walkers * segments, at_once))
+    per_program = _share(blocks, batch * groups * segments, at_once)
     parts = _cdiv(blocks, per_program)
     # one partial sum over each program's channels; few summands may be rounded as the result is
     dtype = B.dtype if per_program <= 4 else torch.float32
@@ -264,6 +264,18 @@ def _tile(size: int, N: int) -> tuple[int, int]:
     """Channels and states of a program."""
     block_n = triton.next_power_of_2(N)
     return min(32, max(1, TILE // block_n), triton.next_power_of_2(size)), block_n
+
+
+@cache
+def _share(blocks: int, sequences: int, at_once: int) -> int:
+    """How many blocks of channels a program of the backward pass takes, one after the other.
+
+    As soon as all are done, and then as many as can be: each program has partial sums of its own.
+    """
+    return min(
+        range(1, blocks + 1),
+        key=lambda share: (share * _cdiv(sequences * _cdiv(blocks, share), at_once), -share),
+    )
 
 
 def _segments(length: int, walkers: int, device: torch.device) -> tuple[int, int]:

@@ -17,7 +17,6 @@ or, where a source comes as features, as they came: features.npy (rows, F) float
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -37,6 +36,7 @@ from motionmamba.data.directions import decode_directions, encode_directions
 from motionmamba.data.progress import Progress, no_progress
 from motionmamba.data.text.tokens import tag
 from motionmamba.motion.features import canonical_joints, features_to_joints, joints_to_features
+from motionmamba.motion.files import sha256_of
 from motionmamba.motion.skeleton import HUMANML3D, Skeleton, get_skeleton, mirror_joints
 
 SPLITS = ("train", "val", "test", "held_out")
@@ -407,7 +407,7 @@ def _write(folder, info, clips, captions, stored, inputs, statistics, overwrite)
         _write_json(partial / "clips.json", [asdict(clip) for clip in clips])
         _write_json(partial / "captions.json", [caption._asdict() for caption in captions])
         _write_json(partial / "inputs.json", inputs)
-        written = {path.name: _sha256(path) for path in sorted(partial.iterdir())}
+        written = {path.name: sha256_of(path) for path in sorted(partial.iterdir())}
         about = {
             "motionmamba": motionmamba.__version__,
             "files": written,
@@ -538,14 +538,6 @@ def _write_rows(path: Path, parts: Sequence[np.ndarray]) -> np.ndarray:
     np.concatenate(parts, out=rows)
     rows.flush()
     return rows
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _write_json(path: Path, value):

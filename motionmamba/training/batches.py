@@ -1,6 +1,8 @@
 """Training batches drawn on the device that holds the whole split."""
 
+from collections import Counter
 from collections.abc import Callable
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
@@ -13,15 +15,18 @@ from motionmamba.training.text import CaptionEmbeddings
 
 
 class Bucket(NamedTuple):
-    """Motions of about one length: their indices (N,), and the frames that hold their crops."""
+    """Motions of about one length: their indices (N,), the frames that hold their crops, and how
+    likely one of the first 1 ... N is drawn."""
 
     items: torch.Tensor
     frames: int
+    likely: torch.Tensor
 
     def draw(self, batch_size: int, generator: torch.Generator) -> torch.Tensor:
         """Indices (B,) of motions, with repetition."""
-        device, count = self.items.device, len(self.items)
-        return self.items[torch.randint(count, (batch_size,), generator=generator, device=device)]
+        chance = torch.rand(batch_size, generator=generator, device=self.items.device)
+        place = torch.searchsorted(self.likely, chance.to(self.likely.dtype), right=True)
+        return self.items[place.clamp(max=len(self.items) - 1)]
 
 
 class Buckets:
@@ -32,20 +37,26 @@ class Buckets:
         window: frames of the longest crop.
         count: groups, each as large as the others. More than one are for the processor: which
             one a batch is of decides its shape, and shapes are the host's.
+        weights: how likely each motion (N,) is drawn, against the others; all alike by default.
     """
 
-    def __init__(self, lengths: torch.Tensor, window: int, count: int):
+    def __init__(
+        self, lengths: torch.Tensor, window: int, count: int, weights: torch.Tensor | None = None
+    ):
+        weights = torch.ones_like(lengths) if weights is None else weights.to(lengths.device)
+
         def bucket(items):
             longest = int(lengths[items].max()) // UNIT * UNIT
-            return Bucket(items, min(longest, window))
+            likely = weights[items].double().cumsum(0)
+            return Bucket(items, min(longest, window), likely / likely[-1])
 
         order = lengths.argsort(stable=True)
         self.everything = bucket(order)
         self.groups = [bucket(items) for items in order.tensor_split(count) if len(items)]
-        self.sizes = torch.tensor([float(len(group.items)) for group in self.groups])
+        self.sizes = torch.stack([weights[group.items].sum().float() for group in self.groups])
 
     def pick(self, generator: torch.Generator) -> Bucket:
-        """A random group, every motion of all of them being as likely as another."""
+        """A random group, as likely as all of its motions together."""
         if len(self.groups) == 1:
             return self.everything
         return self.groups[int(torch.multinomial(self.sizes, 1, generator=generator))]
@@ -68,6 +79,7 @@ class WindowSampler:
         device: where features and batches live.
         buckets: groups of motions of about one length that a batch is drawn from.
         stretches: what to draw from, all clips by default.
+        weights: as in `Buckets`, of the stretches.
 
     Raises:
         ValueError: when there is nothing to draw, or something shorter than a unit.
@@ -83,6 +95,7 @@ class WindowSampler:
         device,
         buckets: int = 1,
         stretches: list[Stretch] | None = None,
+        weights: torch.Tensor | None = None,
     ):
         clips = dataset.split(split)
         if not clips:
@@ -102,7 +115,7 @@ class WindowSampler:
         clip, first, self.lengths = torch.tensor([s[:3] for s in stretches], device=device).T
         self.starts = starts[clip] + first
         self.window = window // UNIT * UNIT
-        self.buckets = Buckets(self.lengths, self.window, buckets)
+        self.buckets = Buckets(self.lengths, self.window, buckets, weights)
 
     def __call__(
         self, batch_size: int, generator: torch.Generator, bucket: Bucket | None = None
@@ -140,6 +153,7 @@ class LatentSampler:
         random_crops: encode a new crop of a motion each time. Otherwise all motions are encoded
             once, from their first frame, and posteriors stay on the device in place of features.
         buckets: as in `WindowSampler`.
+        balance: how much more often what is rare is drawn, see `rarity`.
     """
 
     def __init__(
@@ -151,11 +165,13 @@ class LatentSampler:
         device,
         random_crops: bool = True,
         buckets: int = 1,
+        balance: float = 0.0,
     ):
         stretches = captioned_stretches(dataset, split)
+        weights = rarity(dataset, stretches, balance)
         longest = vae.config.max_frames
         windows = WindowSampler(
-            dataset, split, vae.mean, vae.std, longest, device, buckets, stretches
+            dataset, split, vae.mean, vae.std, longest, device, buckets, stretches, weights
         )
         self.vae, self.buckets = vae, windows.buckets
         self.windows = windows if random_crops else None
@@ -198,6 +214,29 @@ class LatentSampler:
         mean, std = (x[items, :tokens].float() for x in (means, stds))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         return mean + std * noise, lengths[items]
+
+
+def rarity(dataset: MotionDataset, stretches: list[Stretch], power: float) -> torch.Tensor:
+    """How rare is what is told of each stretch: count ** -power, averaged over verbs and captions.
+
+    The count is that of stretches with the verb; 0 weighs all alike, 1 each verb as much as any
+    other. A mean, so that one caption's rare word does not make a rare motion of a walk.
+    """
+    verbs = [
+        [
+            word
+            for word, _, tag in (token.rpartition("/") for token in tokens.split())
+            if tag == "VERB"
+        ]
+        for tokens in dataset.tokens
+    ]
+    counts = Counter(verb for s in stretches for verb in {v for i in s.captions for v in verbs[i]})
+
+    def weigh(caption: int) -> float:
+        return fmean(counts[verb] ** -power for verb in verbs[caption] or [None])
+
+    counts[None] = len(stretches)
+    return torch.tensor([fmean(weigh(i) for i in s.captions) for s in stretches])
 
 
 def _tokens(vae: MotionAutoencoder, frames: int) -> int:

@@ -47,6 +47,7 @@ def train_denoiser(
         *(dataset, "train", vae, embed, device),
         random_crops=config.train.random_crops,
         buckets=bucket_count(config.train, device),
+        balance=config.train.balance,
     )
     torch.manual_seed(config.train.seed)
     denoiser = build_model(

@@ -44,8 +44,9 @@ from motionmamba.evaluation.t2m import (
 )
 from motionmamba.evaluation.word_vectors import MINILM_SIZE, WordVectorizer, with_specials
 from motionmamba.training.batches import WindowSampler
+from motionmamba.training.checkpoints import has_checkpoint
 from motionmamba.training.config import save_config
-from motionmamba.training.loop import Losses, fit, has_checkpoint, make_accelerator
+from motionmamba.training.loop import Losses, fit, make_accelerator
 
 MARGIN = 10.0  # distance from which on motions of other captions are far enough
 SPARSITY = SMOOTHNESS = 1e-3  # weights of the autoencoder's losses on latents

@@ -1,12 +1,15 @@
 """The training loop that VAE, denoiser and evaluator share."""
 
-import os
-import shutil
+import json
+import signal
+import threading
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed
 from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, is_tensorboard_available
 from diffusers.optimization import get_scheduler
@@ -15,8 +18,11 @@ from omegaconf import DictConfig
 from torch import nn
 from tqdm.auto import tqdm
 
+from motionmamba.motion.files import write_whole
+from motionmamba.training.checkpoints import Checkpoints
+
 Losses = dict[str, torch.Tensor]
-CHECKPOINTS_KEPT = 2
+ROLLBACKS = 3  # from one checkpoint; then the run is given up
 
 
 def make_accelerator(train: DictConfig, run: Path) -> Accelerator:
@@ -46,7 +52,9 @@ def fit(
     """Trains `model` and returns it with its averaged (EMA) weights.
 
     Every step draws from generators seeded by (seed, step, process) alone, so that a resumed run
-    goes on with exactly the batches, noise and dropout that an uninterrupted one would see.
+    goes on with exactly the batches, noise and dropout that an uninterrupted one would see. A
+    single process that is told to stop, by SIGTERM or Ctrl+C, writes a checkpoint first. When the
+    loss is no longer finite, training goes back to the newest checkpoint and draws anew.
 
     Args:
         compute_losses: called with the model and a device generator; gives named scalar losses,
@@ -59,75 +67,177 @@ def fit(
 
     Raises:
         ValueError: when there is nothing to resume from.
-        FloatingPointError: when the loss is no longer finite.
+        FloatingPointError: when the loss is no longer finite and there is nothing to go back to,
+            or it does not help.
+        KeyboardInterrupt: when told to stop.
     """
-    optimizer = torch.optim.AdamW(
-        _parameter_groups(model, train.weight_decay),
-        lr=train.learning_rate,
-        fused=accelerator.device.type == "cuda",
-    )
-    schedule = get_scheduler(
-        train.lr_schedule,
-        optimizer,
-        num_warmup_steps=train.warmup_steps,
-        num_training_steps=train.steps,
-    )
-    average = EMAModel(
-        model.parameters(), decay=train.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
-    )
-    model, optimizer = accelerator.prepare(model, optimizer)
-    # the schedule counts steps of the run, not of its processes: it stays as it is
-    accelerator.register_for_checkpointing(average, schedule)
-    first = _restore(accelerator, run) if resume else 0
-    average.to(accelerator.device)  # restored, it is on the processor
-    generator = torch.Generator(accelerator.device)
+    return _Run(accelerator, model, compute_losses, train, run, capture).fit(resume, show_samples)
 
-    def backward() -> Losses:
-        optimizer.zero_grad(set_to_none=False)
-        losses = compute_losses(model, generator)
-        accelerator.backward(losses["loss"])
+
+class _Run:
+    """A run of `fit`: all that changes from step to step."""
+
+    def __init__(self, accelerator, model, compute_losses, train, run, capture):
+        self.accelerator, self.train, self.compute_losses = accelerator, train, compute_losses
+        device = accelerator.device
+        self.graphed = capture and device.type == "cuda"
+        optimizer = torch.optim.AdamW(
+            _parameter_groups(model, train.weight_decay),
+            lr=train.learning_rate,
+            fused=device.type == "cuda",
+        )
+        self.schedule = get_scheduler(
+            train.lr_schedule,
+            optimizer,
+            num_warmup_steps=train.warmup_steps,
+            num_training_steps=train.steps,
+        )
+        self.average = EMAModel(
+            model.parameters(), decay=train.ema_decay, use_ema_warmup=True, power=0.75, foreach=True
+        )
+        # a graph cannot hold the hooks that average gradients: it gets the bare model
+        self.model = accelerator.prepare_model(model, evaluation_mode=self.graphed)
+        self.plain = accelerator.unwrap_model(self.model)
+        self.optimizer = accelerator.prepare_optimizer(optimizer)
+        self.clock = _Clock(device)
+        # the schedule counts steps of the run, not of its processes: it stays as it is
+        accelerator.register_for_checkpointing(self.average, self.schedule, self.clock)
+        self.checkpoints = Checkpoints(accelerator, run)
+        self.run = run
+        self.generator = torch.Generator(device)
+        self.rollbacks = 0
+
+    def fit(self, resume: bool, show_samples) -> nn.Module:
+        accelerator, train = self.accelerator, self.train
+        step = first = self._restore() if resume else 0
+        accelerator.init_trackers("")
+        self.model.train()
+        gradients = self._backward
+        if self.graphed:
+            shared = _share_gradients(self.plain) if accelerator.num_processes > 1 else None
+            gradients = _capture(gradients, self.generator, shared)
+        bar = tqdm(
+            initial=first,
+            total=train.steps,
+            disable=not accelerator.is_local_main_process,
+            dynamic_ncols=True,
+            mininterval=2.0,
+        )
+        self.clock.start(first)
+        with bar, _asked_to_stop(accelerator) as asked:
+            while step < train.steps:
+                self._seed(step)
+                self.clock.mark(end=False)
+                losses = gradients()
+                self._update()
+                self.clock.mark(end=True)
+                step += 1
+                bar.update()
+                if step % train.log_every == 0 or step == train.steps:
+                    if not self._log(bar, losses, step):
+                        step = self._roll_back(losses, step)
+                        bar.n = step
+                        continue
+                if step % train.checkpoint_every == 0 or step == train.steps or asked:
+                    self._save(step)
+                if asked:
+                    accelerator.print(
+                        f"\nstopped after step {step}; go on from there with --resume"
+                    )
+                    raise KeyboardInterrupt
+                if show_samples and train.sample_every and step % train.sample_every == 0:
+                    self._show(show_samples, step)
+        return self._finish()
+
+    def _backward(self) -> Losses:
+        self.optimizer.zero_grad(set_to_none=False)
+        losses = self.compute_losses(self.model, self.generator)
+        self.accelerator.backward(losses["loss"])
         return {name: value.detach() for name, value in losses.items()}
 
-    graphed = capture and accelerator.device.type == "cuda" and accelerator.num_processes == 1
-    accelerator.init_trackers("")
+    def _update(self):
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.train.max_grad_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.step(self.plain.parameters())
 
-    bar = tqdm(
-        range(first, train.steps),
-        initial=first,
-        total=train.steps,
-        disable=not accelerator.is_local_main_process,
-        dynamic_ncols=True,
-        mininterval=2.0,
-    )
-    model.train()
-    if graphed:
-        backward = _capture(backward, generator)
-    began = time.perf_counter()
-    for step in bar:
-        _seed_step(train.seed, step, accelerator.process_index, generator)
-        losses = backward()
-        accelerator.clip_grad_norm_(model.parameters(), train.max_grad_norm)
-        optimizer.step()
-        schedule.step()
-        average.step(accelerator.unwrap_model(model).parameters())
-        done = step + 1
-        if done % train.log_every == 0 or done == train.steps:
-            rate = (done - first) * train.batch_size / (time.perf_counter() - began)
-            _log(accelerator, bar, losses, schedule.get_last_lr()[0], rate, done)
-        if done % train.checkpoint_every == 0 or done == train.steps:
-            _save(accelerator, run, done)
-        if show_samples and train.sample_every and done % train.sample_every == 0:
-            _show(accelerator, model, average, show_samples, done)
-    accelerator.wait_for_everyone()
-    for tracker in accelerator.trackers:  # end_training also takes leave of the other processes
-        tracker.finish()
-    trained = accelerator.unwrap_model(model)
-    average.copy_to(trained.parameters())
-    return trained.eval()
+    def _seed(self, step: int):
+        value = (self.train.seed * 1_000_003 + step) * 1_009 + self.accelerator.process_index
+        value += self.rollbacks * 998_244_353
+        torch.manual_seed(value)  # dropout
+        self.generator.manual_seed(value)
+
+    def _log(self, bar, losses: Losses, step: int) -> bool:
+        """Tells the losses, which waits for the device; whether they are finite everywhere."""
+        values = {name: value.item() for name, value in losses.items()}
+        rates = self.clock.rates(step, self.train.batch_size * self.accelerator.num_processes)
+        shown = {name: f"{value:.4f}" for name, value in values.items()}
+        bar.set_postfix(shown | {"samples/s": f"{rates['samples/s']:.0f}"})
+        rates["learning_rate"] = self.schedule.get_last_lr()[0]
+        self.accelerator.log(values | rates, step=step)
+        total = torch.stack([*losses.values()]).sum()
+        return bool(self.accelerator.reduce(total).isfinite())
+
+    def _roll_back(self, losses: Losses, step: int) -> int:
+        self.rollbacks += 1
+        told = f"the loss is {losses['loss'].item()} at step {step}"
+        if not len(self.checkpoints) or self.rollbacks > ROLLBACKS:
+            raise FloatingPointError(f"{told}; go on or start again with a smaller learning rate")
+        back = self._restore()
+        self.accelerator.print(f"{told}: going back to step {back} with other draws")
+        return back
+
+    def _save(self, step: int):
+        """A checkpoint, unless the last update has spoiled the weights."""
+        norms = torch._foreach_norm([p.detach() for p in self.plain.parameters()])
+        if torch.stack(norms).isfinite().all():
+            self.rollbacks = 0
+            self.checkpoints.save(step)
+
+    def _restore(self) -> int:
+        step = self.checkpoints.restore()
+        self.average.to(self.accelerator.device)  # restored, it is on the processor
+        return step
+
+    def _show(self, show_samples, step: int):
+        if self.accelerator.is_main_process:
+            self.average.store(self.plain.parameters())
+            self.average.copy_to(self.plain.parameters())
+            self.plain.eval()
+            show_samples(self.plain, step)
+            self.plain.train()
+            self.average.restore(self.plain.parameters())
+        self.accelerator.wait_for_everyone()
+
+    def _finish(self) -> nn.Module:
+        self.accelerator.wait_for_everyone()
+        for tracker in self.accelerator.trackers:  # end_training also takes leave of the others
+            tracker.finish()
+        if self.accelerator.is_main_process:
+            self._write_summary()
+        self.average.copy_to(self.plain.parameters())
+        return self.plain.eval()
+
+    def _write_summary(self):
+        accelerator, device = self.accelerator, self.accelerator.device
+        cuda = device.type == "cuda"
+        summary = {
+            "steps": self.train.steps,
+            "batch_size": self.train.batch_size * accelerator.num_processes,
+            "seconds": round(self.clock.state_dict()["seconds"], 3),
+            "parameters": sum(p.numel() for p in self.plain.parameters()),
+            "precision": accelerator.mixed_precision,
+            "processes": accelerator.num_processes,
+            "device": torch.cuda.get_device_name(device) if cuda else device.type,
+            "torch": torch.__version__,
+        }
+        write_whole(self.run / "training.json", json.dumps(summary, indent=1).encode())
 
 
-def _capture(work: Callable[[], Losses], generator: torch.Generator) -> Callable[[], Losses]:
-    """Records `work` as a CUDA graph.
+def _capture(
+    work: Callable[[], Losses], generator: torch.Generator, gradients: torch.Tensor | None
+) -> Callable[[], Losses]:
+    """Records `work` as a CUDA graph; `gradients` are averaged over all processes after it.
 
     A step is some thousand short kernels, which a processor cannot launch as fast as a GPU runs
     them. Replays draw anew from the generators' current seeds.
@@ -145,9 +255,84 @@ def _capture(work: Callable[[], Losses], generator: torch.Generator) -> Callable
 
     def replay() -> Losses:
         graph.replay()
+        if gradients is not None:
+            torch.distributed.all_reduce(gradients, torch.distributed.ReduceOp.AVG)
         return losses
 
     return replay
+
+
+class _Clock:
+    """Tells how long a run has trained, in all its parts, and what for.
+
+    Args:
+        device: a GPU's steps are timed on it.
+    """
+
+    def __init__(self, device: torch.device):
+        self.seconds = 0.0  # until the last checkpoint
+        self._events = None
+        if device.type == "cuda":
+            self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
+
+    def start(self, step: int):
+        self._began = self._logged = time.perf_counter()
+        self._step = step
+
+    def mark(self, end: bool):
+        """The beginning or the end of a step."""
+        if self._events:
+            self._events[end].record()
+
+    def rates(self, step: int, batch_size: int) -> dict[str, float]:
+        """Of the steps since the last call: samples a second, and a GPU's share of the time.
+
+        That is the device's time for the last step, when others wait in its queue, for each.
+        """
+        now = time.perf_counter()
+        seconds, steps = now - self._logged, step - self._step
+        self._logged, self._step = now, step
+        rates = {"samples/s": steps * batch_size / seconds}
+        if self._events:
+            rates["compute"] = self._events[0].elapsed_time(self._events[1]) / 1e3 * steps / seconds
+        return rates
+
+    def state_dict(self) -> dict[str, float]:
+        return {"seconds": self.seconds + time.perf_counter() - self._began}
+
+    def load_state_dict(self, state: dict[str, float]):
+        self.seconds = state["seconds"]
+        self._began = time.perf_counter()
+
+
+def _share_gradients(model: nn.Module) -> torch.Tensor:
+    """One tensor of which all parameters' gradients are parts; the parameters of process 0."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    gradients = parameters[0].new_zeros(sum(p.numel() for p in parameters))
+    parts = gradients.split([p.numel() for p in parameters])
+    for parameter, part in zip(parameters, parts, strict=True):
+        torch.distributed.broadcast(parameter.data, 0)
+        parameter.grad = part.view_as(parameter)
+    return gradients
+
+
+@contextmanager
+def _asked_to_stop(accelerator: Accelerator):
+    """A list that has an item as soon as the process was told to stop.
+
+    Of several processes each would stop at another step: those end at once.
+    """
+    asked = []
+    if accelerator.num_processes > 1 or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+    signals = signal.SIGTERM, signal.SIGINT
+    before = [signal.signal(each, lambda number, _: asked.append(number)) for each in signals]
+    try:
+        yield asked
+    finally:
+        for each, handler in zip(signals, before, strict=True):
+            signal.signal(each, handler)
 
 
 def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
@@ -159,65 +344,3 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
         {"params": groups[True], "weight_decay": weight_decay},
         {"params": groups[False], "weight_decay": 0.0},
     ]
-
-
-def _seed_step(seed: int, step: int, process: int, generator: torch.Generator):
-    value = (seed * 1_000_003 + step) * 1_009 + process
-    torch.manual_seed(value)  # dropout
-    generator.manual_seed(value)
-
-
-def _log(accelerator, bar, losses: Losses, rate_of_learning: float, samples: float, step: int):
-    values = {name: value.item() for name, value in losses.items()}
-    if not all(torch.isfinite(torch.tensor(v)) for v in values.values()):
-        raise FloatingPointError(
-            f"the loss is {values['loss']} at step {step}; resume from the last checkpoint with a "
-            "smaller train.learning_rate"
-        )
-    bar.set_postfix({k: f"{v:.4f}" for k, v in values.items()} | {"samples/s": f"{samples:.0f}"})
-    accelerator.log(values | {"learning_rate": rate_of_learning, "samples/s": samples}, step=step)
-
-
-def _show(accelerator, model, average: EMAModel, show_samples, step: int):
-    if accelerator.is_main_process:
-        plain = accelerator.unwrap_model(model)
-        average.store(plain.parameters())
-        average.copy_to(plain.parameters())
-        plain.eval()
-        show_samples(plain, step)
-        plain.train()
-        average.restore(plain.parameters())
-    accelerator.wait_for_everyone()
-
-
-def has_checkpoint(run: Path) -> bool:
-    """Whether `fit` can resume in this run."""
-    return bool(_checkpoints(run))
-
-
-def _checkpoints(run: Path) -> list[Path]:
-    return sorted((run / "checkpoints").glob("step-*"))
-
-
-def _save(accelerator: Accelerator, run: Path, step: int):
-    """Writes `checkpoints/step-N` beside its name first: a reader never sees half of one."""
-    final = run / "checkpoints" / f"step-{step:08d}"
-    partial = final.with_name(f".{final.name}.partial")
-    if accelerator.is_main_process:
-        shutil.rmtree(partial, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(partial))
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(partial, final)
-        for old in _checkpoints(run)[:-CHECKPOINTS_KEPT]:
-            shutil.rmtree(old)
-
-
-def _restore(accelerator: Accelerator, run: Path) -> int:
-    found = _checkpoints(run)
-    if not found:
-        raise ValueError(f"there is no checkpoint in {run / 'checkpoints'} to resume from")
-    accelerator.load_state(str(found[-1]))
-    return int(found[-1].name.split("-")[1])

@@ -1,5 +1,6 @@
 """The way of a newcomer: prepare, train both parts with their tiny configs, generate."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -109,11 +110,12 @@ def test_a_denoiser_that_scans_its_text_takes_all_of_it_or_none(trained, dataset
 
 def test_two_processes_train_together(dataset, tmp_path):
     result = run(
-        *("-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"),
-        *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
+        *("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"),
         *(SCRIPTS / "train_vae.py", "vae=tiny", "train=tiny", f"dataset.path={dataset.folder}"),
         *("train.steps=4", "train.sample_every=0", "train.device=cpu"),
         folder=tmp_path,
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert (tmp_path / "runs" / "vae" / "vae" / "config.json").is_file()
+    summary = json.loads((tmp_path / "runs" / "vae" / "training.json").read_text())
+    assert summary["processes"] == 2 and summary["batch_size"] == 64

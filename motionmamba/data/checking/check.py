@@ -7,7 +7,6 @@ too, or what may be meant. Nothing in a file is ever run: pickles are named, not
 from __future__ import annotations
 
 import csv
-import hashlib
 import math
 import os
 import re
@@ -60,6 +59,7 @@ from motionmamba.data.sources.recordings import (
     MIN_FRAMES,
 )
 from motionmamba.motion.features import features_to_joints
+from motionmamba.motion.files import sha256_of
 from motionmamba.motion.skeleton import HUMANML3D, KIT, Skeleton, get_skeleton
 
 __all__ = ["Finding", "Kind", "check_folder", "summarise"]
@@ -226,13 +226,9 @@ def _check_files(folder: Path, progress: Progress) -> Iterator[Finding]:
         path = folder / Path(name).name
         if not path.is_file():
             yield Finding(name, Kind.MISSING, "dataset.json names it")
-        elif not path.stat().st_size or expected != _sha256(path):
+        elif not path.stat().st_size or expected != sha256_of(path):
             yield Finding(name, Kind.CHANGED, "its SHA-256 is not that in dataset.json")
         progress("comparing checksums", done, len(files))
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(np.memmap(path, np.uint8, "r")).hexdigest()
 
 
 def _check_index(dataset: MotionDataset) -> Iterator[Finding]:

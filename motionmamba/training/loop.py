@@ -98,6 +98,7 @@ class _Run:
         # a graph cannot hold the hooks that average gradients: it gets the bare model
         self.model = accelerator.prepare_model(model, evaluation_mode=self.graphed)
         self.plain = accelerator.unwrap_model(self.model)
+        self.average.to(device)
         self.optimizer = accelerator.prepare_optimizer(optimizer)
         self.clock = _Clock(device)
         # the schedule counts steps of the run, not of its processes: it stays as it is

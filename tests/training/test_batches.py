@@ -1,13 +1,15 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from motionmamba.data import write_dataset
-from motionmamba.data.crops import UNIT
+from motionmamba.data.crops import UNIT, Stretch
 from motionmamba.data.packed import Prepared, Sample, Source
 from motionmamba.models import TemporalMotionVAE
-from motionmamba.training.batches import LatentSampler, WindowSampler, bucket_count
+from motionmamba.training.batches import Buckets, LatentSampler, WindowSampler, bucket_count, rarity
 from motionmamba.training.text import CaptionEmbeddings
 
 
@@ -98,6 +100,32 @@ def test_buckets_save_padding_and_every_clip_is_as_likely(uneven):
     assert valid / padded > 0.8
     everything = sampler(64, generator, sampler.buckets.everything)
     assert everything["features"].shape[1] == 88 and everything["lengths"].min() < 30
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_motions_are_drawn_by_their_weights(count):
+    lengths, weights = torch.arange(20, 80), torch.rand(60, generator=seeded())
+    weights[7] = 0.0
+    buckets, generator = Buckets(lengths, 60, count, weights), seeded(1)
+    drawn = torch.cat([buckets.pick(generator).draw(50, generator) for _ in range(2000)])
+    share = drawn.bincount(minlength=60) / len(drawn)
+    assert share[7] == 0 and (share - weights / weights.sum()).abs().max() < 0.004
+
+
+def test_what_is_rarely_told_is_rare():
+    tokens = [
+        "a/DET man/NOUN walk/VERB",
+        "he/PRON walk/VERB and/CCONJ kick/VERB",
+        "a/DET kick/NOUN",
+    ]
+    dataset = SimpleNamespace(tokens=tokens)
+    stretches = [
+        Stretch(i, 0, 40, captions) for i, captions in enumerate([[0]] * 8 + [[0, 1], [2]])
+    ]
+    assert rarity(dataset, stretches, 0.0).eq(1).all()
+    walk, kick, none = 1 / 9, 1.0, 1 / 10
+    expected = [walk] * 8 + [(walk + (walk + kick) / 2) / 2, none]
+    torch.testing.assert_close(rarity(dataset, stretches, 1.0), torch.tensor(expected))
 
 
 def test_one_shape_where_steps_are_a_graph():

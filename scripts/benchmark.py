@@ -133,13 +133,12 @@ def denoiser(
     from motionmamba.models import MotionMambaDenoiser
     from motionmamba.pipeline import EMBEDDED_MODEL
 
-    if not all(size.isdecimal() and int(size) for size in batches.split(",")):
-        raise ValueError(f"--batches is {batches!r}, expected sizes as in 1,64.")
+    sizes = _sizes("--batches", batches)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     network = MotionMambaDenoiser.from_pretrained(model or EMBEDDED_MODEL, subfolder="denoiser")
     network.eval().to(device)
     tokens = tokens or network.config.max_tokens
-    rows = [row for size in batches.split(",") for row in time_denoiser(network, int(size), tokens)]
+    rows = [row for size in sizes for row in time_denoiser(network, size, tokens)]
     machine = describe_machine(device)
     table = Table(
         "batch", "backend", "mode", "ms", "spread", title=f"{tokens} tokens, {machine['name']}"
@@ -152,6 +151,35 @@ def denoiser(
     if out:
         content = {"machine": machine, "tokens": tokens, "results": rows}
         out.write_text(json.dumps(content, indent=2) + "\n")
+
+
+@app.command()
+def sentences(
+    batches: Annotated[
+        str | None, typer.Option(help="Comma-separated batch sizes; 1,32, on a CPU 1.")
+    ] = None,
+    lengths: Annotated[
+        str | None, typer.Option(help="Comma-separated frames, up to 10,000, on a CPU 1,000.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer repetitions.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder for JSON and plot.")] = Path("out/sentences"),
+):
+    """From sentences to motions: MLD, Motion Mamba and their kin, at batches and over length.
+
+    All with random weights, since time does not depend on them, and with the 50 DDIM steps and the
+    guidance of MLD. A model is built as long as the motion.
+    """
+    import torch
+    from _benchmark.sentences import DEFAULTS, make_settings, run_sentences
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    defaults = DEFAULTS[device]
+    settings = make_settings(
+        _sizes("--batches", defaults.batches if batches is None else batches),
+        _sizes("--lengths", defaults.lengths if lengths is None else lengths),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    run_sentences(settings, device, defaults.quick if quick else defaults.repeats, out)
 
 
 @app.command("app")
@@ -179,6 +207,13 @@ def web_app(
     Console().print_json(json.dumps(result))
     if out:
         out.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def _sizes(option: str, text: str) -> list[int]:
+    sizes = text.split(",")
+    if not all(size.isdecimal() and int(size) for size in sizes):
+        raise ValueError(f"{option} is {text!r}, expected sizes as in 1,64.")
+    return [int(size) for size in sizes]
 
 
 def _time(pipeline, steps: int, seconds: float, batch: int) -> float:

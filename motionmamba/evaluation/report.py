@@ -74,16 +74,25 @@ def read_result(path: str | os.PathLike) -> dict:
     Raises:
         ValueError: when there is none, or it is damaged, of another version or holds NaN.
     """
-    path = Path(path)
-    path = path / "result.json" if path.is_dir() else path
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist; give a result.json that eval_fid.py wrote")
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read as a result: {error}") from None
+    result = read_json(path, "result.json", "eval_fid.py")
     _check(result, str(path))
     return result
+
+
+def read_json(path: str | os.PathLike, name: str, writer: str):
+    """What is in a file, or in the file of this name in a folder.
+
+    Raises:
+        ValueError: when there is none, or it is damaged or holds NaN.
+    """
+    path = Path(path)
+    path = path / name if path.is_dir() else path
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist; give a {name} that {writer} wrote")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read as JSON of {writer}: {error}") from None
 
 
 def read_comparisons(names: Iterable[str]) -> tuple[list[dict], list[Row]]:
@@ -124,7 +133,7 @@ def markdown(result: dict, others: Sequence[dict] = (), published: Sequence[Row]
     results = [result, *others]
     sections = [
         f"# {escape(result['name'])}",
-        _summary(result),
+        escape(summary(result), 2000),
         "## Results",
         *_results(results, published),
         *_prompts(result.get("prompts")),
@@ -137,7 +146,8 @@ def markdown(result: dict, others: Sequence[dict] = (), published: Sequence[Row]
     return "\n\n".join(sections) + "\n"
 
 
-def _summary(result: dict) -> str:
+def summary(result: dict) -> str:
+    """On what it was measured, and with what it compares."""
     protocol, trained_on = result["protocol"], result["evaluator"]["trained_on"]
     what = (
         f"{protocol['pairs']:,} pairs of a motion and a caption from the {protocol['split']} split "
@@ -155,7 +165,7 @@ def _summary(result: dict) -> str:
             f"Scored by an evaluator of our own, trained on {trained_on}: the numbers compare with "
             "those of the same evaluator on the same data, and not with published tables."
         )
-    return escape(what + who, 2000)
+    return what + who
 
 
 def _results(results: Sequence[dict], published: Sequence[Row]) -> list[str]:

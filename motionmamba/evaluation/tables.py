@@ -134,7 +134,7 @@ def tables(results: Sequence[dict], published: Sequence[Row] = ()) -> list[Table
             reasons = [reason for reason in reasons if reason.condition == "flaw"]
         together.setdefault(lead if apart else "", []).append((row, reasons))
     return [
-        _table(title, lead, labels[0], metrics, group)
+        make_table(title, lead, labels[0], metrics, group)
         for lead, group in together.items()
         for title, metrics in _metrics([row for row, _ in group]).items()
     ]
@@ -154,11 +154,12 @@ def _rows(result: dict, prefix: str) -> list[Row]:
         # the precision is that of the denoiser
         held = conditions if kind == "generated" else conditions | {"precision": None}
         if kind in result["rows"]:
-            rows.append(Row(prefix + name, kind, _values(result["rows"][kind]), held))
+            rows.append(Row(prefix + name, kind, values_of(result["rows"][kind]), held))
     return rows
 
 
-def _values(metrics: dict[str, dict]) -> dict[str, Value]:
+def values_of(metrics: dict[str, dict]) -> dict[str, Value]:
+    """A row of a result by metric."""
     return {metric: Value(found["mean"], _text(found)) for metric, found in metrics.items()}
 
 
@@ -177,9 +178,10 @@ def _metrics(rows: Sequence[Row]) -> dict[str, list[str]]:
     return {title: metrics for title, metrics in groups.items() if metrics}
 
 
-def _table(
+def make_table(
     title: str, lead: str, reference: str, metrics: list[str], rows: list[tuple[Row, list[Reason]]]
 ) -> Table:
+    """Rows, and why each is not comparable with the reference; none is the best after a lead."""
     best = {} if lead else {metric: _best(metric, rows) for metric in metrics}
     notes: dict[str, int] = {}  # their numbers
     lines = []

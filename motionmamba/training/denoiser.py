@@ -59,7 +59,7 @@ def train_denoiser(
     denoiser = build_model(
         config.denoiser,
         latent_channels=vae.config.latent_channels,
-        max_tokens=_token_limit(vae),
+        max_tokens=token_limit(vae),
         text_channels=encoder.channels,
     )
     _check_text(denoiser, batches.text)
@@ -117,7 +117,7 @@ def _check_text(
         raise ValueError(f"captions have up to {longest} tokens, {name} scans {room}; {advice}")
 
 
-def _token_limit(vae) -> int:
+def token_limit(vae) -> int:
     """The most latent tokens, rounded up: tensor cores are fast on multiples of 8 only."""
     tokens = int(vae.latent_lengths(torch.tensor([vae.config.max_frames])))
     return tokens if tokens < 8 else -(-tokens // 8) * 8

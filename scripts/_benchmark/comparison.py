@@ -1,6 +1,5 @@
 """Runs the contestants at one shape after the other: agreement, memory, time."""
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -8,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from .attempt import attempt, first_line, free
 from .contestants import OPERATORS, Contestant, Shape
 from .floors import Rates
 from .timing import capture, peak_memory, time_in_turns
@@ -108,7 +108,7 @@ def _checked(operator: str, shape: Shape, work: str, group, settings: Settings):
             item_bytes = gradient.element_size()
             result.floors = settings.rates.floors(shape, settings.n_state, item_bytes, work == BOTH)
         run = _work(contestant.call, contestant.arrange, inputs, gradient, work)
-        _attempt(partial(_check, result, run, truth, settings), result)
+        attempt(partial(_check, result, run, truth, settings), result)
         yield result, run
 
 
@@ -140,18 +140,6 @@ def _truth(operator: str, inputs, gradient, work: str) -> tuple[Tensor, ...] | N
         return None
 
 
-def _attempt(action: Callable[[], object], result: Result) -> None:
-    """Whatever a contestant raises is its result, so that the others still run."""
-    try:
-        action()
-    except torch.cuda.OutOfMemoryError:
-        result.status = "out of memory"
-    except Exception as error:
-        result.status = f"failed: {_first_line(error)}"
-    if result.status != "ok":
-        _free()
-
-
 def _check(result: Result, run, truth, settings: Settings) -> None:
     found = run()
     if truth is not None:
@@ -171,7 +159,7 @@ def _relative_error(x: Tensor, truth: Tensor) -> float:
 
 def _time(runs: list[tuple[Result, Callable]], settings: Settings) -> None:
     clock, budget = settings.clock, settings.budget_ms
-    calls = time_in_turns([partial(_attempt, run, result) for result, run in runs], clock, budget)
+    calls = time_in_turns([partial(attempt, run, result) for result, run in runs], clock, budget)
     runs = [(*run, times) for run, times in zip(runs, calls, strict=True) if run[0].status == "ok"]
     for result, run, times in runs:
         result.call = times
@@ -180,8 +168,8 @@ def _time(runs: list[tuple[Result, Callable]], settings: Settings) -> None:
         try:
             result.device = time_in_turns([capture(run)], clock, budget)[0]
         except RuntimeError as error:
-            result.device = f"no CUDA graph: {_first_line(error)}"
-        _free()
+            result.device = f"no CUDA graph: {first_line(error)}"
+        free()
 
 
 def _relate(results: list[Result], baseline: str) -> None:
@@ -193,13 +181,3 @@ def _relate(results: list[Result], baseline: str) -> None:
             ours, theirs = result.milliseconds(timing), base and base.milliseconds(timing)
             if ours and theirs:
                 result.to_baseline[timing] = ours / theirs
-
-
-def _free() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,6 +1,6 @@
 """The comparison as tables, as plots and as numbers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +46,17 @@ def _cells(result: Result, on_gpu: bool) -> list[str]:
     if result.status != "ok":
         return [result.status.partition(":")[0]]
     cells = [
-        _number(result.milliseconds("call"), ".4g"),
-        _number(result.to_baseline.get("call"), ".2f"),
-        _number(result.milliseconds("device"), ".4g"),
-        _number(result.to_baseline.get("device"), ".2f"),
-        _number(result.memory_mib, ".1f"),
-        _number(result.to_floor, ".1f"),
+        number(result.milliseconds("call"), ".4g"),
+        number(result.to_baseline.get("call"), ".2f"),
+        number(result.milliseconds("device"), ".4g"),
+        number(result.to_baseline.get("device"), ".2f"),
+        number(result.memory_mib, ".1f"),
+        number(result.to_floor, ".1f"),
     ]
     return cells if on_gpu else [*cells[:2], cells[-1]]
 
 
-def _number(value: float | None, form: str) -> str:
+def number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
@@ -67,7 +67,7 @@ def make_exponent_table(exponents: dict[str, dict[str, float]]):
     for work in exponents:
         table.add_column(work, justify="right")
     for name in dict.fromkeys(name for column in exponents.values() for name in column):
-        values = (_number(column.get(name), ".2f") for column in exponents.values())
+        values = (number(column.get(name), ".2f") for column in exponents.values())
         table.add_row(name, *values)
     return table
 
@@ -86,17 +86,23 @@ def plot(path: Path, results: Sequence[Result], title: str) -> None:
     for row, (measure, label) in zip(axes, measures.items(), strict=True):
         curves = _curves(results, measure)
         for axis, work in zip(row, works, strict=True):
-            for index, name in enumerate(names):
-                if points := curves.get((work, name)):
-                    style = "o-" if name.startswith("ours") else "s--"
-                    axis.loglog(*zip(*points, strict=True), style, color=f"C{index}", label=name)
+            theirs = [name for name in names if not name.startswith("ours")]
+            draw_curves(axis, {name: curves.get((work, name), []) for name in names}, theirs)
             if measure == "best_ms":
                 _plot_floor(axis, [r for r in results if r.work == work])
             axis.set(title=work, xlabel="L", ylabel=label)
-            axis.grid(alpha=0.3)
     axes[0][0].legend(fontsize="small")
     figure.suptitle(title)
     figure.savefig(path, dpi=120)
+
+
+def draw_curves(axis, curves: Mapping[str, Sequence], dashed: Container[str]) -> None:
+    """Points of each name, log-log; a name's colour is its place, whether it has points or not."""
+    for index, (name, points) in enumerate(curves.items()):
+        if points:
+            style = "s--" if name in dashed else "o-"
+            axis.loglog(*zip(*points, strict=True), style, color=f"C{index}", label=name)
+    axis.grid(alpha=0.3)
 
 
 def _plot_floor(axis, results: Sequence[Result]) -> None:

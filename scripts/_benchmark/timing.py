@@ -42,16 +42,18 @@ def make_clock(device: str) -> Callable[[Run], float]:
     return CudaClock() if device == "cuda" else cpu_clock
 
 
-def time_in_turns(runs: Sequence[Run], clock, budget_ms: float) -> list[dict[str, float]]:
+def time_in_turns(
+    runs: Sequence[Run], clock, budget_ms: float, repeats: range = REPEATS
+) -> list[dict[str, float]]:
     """Times warm calls, alternating so that a busy machine is unfair to none.
 
-    Each run gets about `budget_ms`, within REPEATS. Returns summaries, see `summarize`.
+    Each run gets about `budget_ms`, within `repeats`. Returns summaries, see `summarize`.
     """
     times = [[clock(run)] for run in runs]
-    wanted = [min(max(int(budget_ms / t[0]), REPEATS.start), REPEATS.stop) for t in times]
+    wanted = [min(max(int(budget_ms / t[0]), repeats.start), repeats.stop) for t in times]
     for turn in range(1, max(wanted, default=0)):
-        for run, repeats, measured in zip(runs, wanted, times, strict=True):
-            if turn < repeats:
+        for run, calls, measured in zip(runs, wanted, times, strict=True):
+            if turn < calls:
                 measured.append(clock(run))
     return [summarize(measured) for measured in times]
 

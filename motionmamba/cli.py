@@ -75,7 +75,10 @@ def _fail(message: str, status: int):
 @app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help='What the person does: "a person walks".')],
-    seconds: Annotated[float, typer.Option(help="Length of the motion.")] = 6.0,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Length; predicted from the sentence, 6 without a predictor."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same motion.")] = 0,
     out: Out = Path("motion.mp4"),
     steps: Annotated[
@@ -114,7 +117,8 @@ def generate(
     made = time.perf_counter()
     _save([_embody(motion, human, betas)], out, body=body, model=human)
     print(
-        f"wrote {out}: {motion.seconds:.1f} s of motion, seed {seed}, {_describe(pipeline)} "
+        f"wrote {out}: {motion.seconds:.1f} s of motion{_length_chosen(seconds, pipeline)}, "
+        f"seed {seed}, {_describe(pipeline)} "
         f"(load {loaded - began:.1f} s, generate {made - loaded:.1f} s, "
         f"write {time.perf_counter() - made:.1f} s)"
     )
@@ -266,11 +270,14 @@ def info(model: Model = None):
     table.add_row("device", f"{device} ({name})")
     table.add_row("scan backend", default_backend(device))
     pipeline = _load_pipeline(model, "cpu")
-    table.add_row("checkpoint", model or "bandai, shipped with this package (templated captions)")
-    for part in ("vae", "denoiser"):
-        module = getattr(pipeline, part)
-        size = sum(p.numel() for p in module.parameters()) / 1e6
-        table.add_row(part, f"{type(module).__name__}, {size:.1f} M parameters")
+    table.add_row(
+        "checkpoint",
+        model or "Bandai-Namco and CMU, shipped with this package (templated captions)",
+    )
+    for part in ("vae", "denoiser", "length_predictor"):
+        if module := getattr(pipeline, part):
+            size = sum(p.numel() for p in module.parameters()) / 1e6
+            table.add_row(part, f"{type(module).__name__}, {size:.1f} M parameters")
     sampling = (
         f"{pipeline.config.num_inference_steps} steps, guidance {pipeline.config.guidance_scale:g}"
     )
@@ -364,6 +371,13 @@ def _pixels(size: str) -> tuple[int, int]:
     if not (width.isdecimal() and height.isdecimal() and len(size) < 12):
         raise ValueError(f"--size is {size!r}, expected width and height such as 512x512")
     return int(width), int(height)
+
+
+def _length_chosen(seconds: float | None, pipeline) -> str:
+    """Who chose the length, when the user did not."""
+    if seconds is not None:
+        return ""
+    return " by default" if pipeline.length_predictor is None else " as predicted from the sentence"
 
 
 def _describe(pipeline) -> str:

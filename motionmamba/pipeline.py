@@ -21,6 +21,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from huggingface_hub import snapshot_download
 
 from motionmamba.models import (
+    LengthPredictor,
     MotionMambaDenoiser,
     MotionVAE,
     TemporalMotionVAE,
@@ -43,9 +44,13 @@ PARTS = {
         UniPCMultistepScheduler,
     ),
     "text_encoder": (MiniLMTextEncoder, OpenCLIPTextEncoder),
+    "length_predictor": (LengthPredictor,),
 }
-EMBEDDED_MODEL = Path(__file__).parent / "assets" / "bandai"
+OPTIONAL_PARTS = ["length_predictor"]  # that a saved pipeline may lack
+EMBEDDED_MODEL = Path(__file__).parent / "assets" / "open"
 MIN_FRAMES = 4
+DEFAULT_SECONDS = 6.0  # without a length predictor
+SHORTEST_PREDICTED = 2.0  # seconds, as HumanML3D's shortest; parts of recordings may be shorter
 
 
 @dataclass
@@ -67,10 +72,13 @@ class MotionMambaPipeline(DiffusionPipeline):
         denoiser: `MotionMambaDenoiser` or `TransformerDenoiser`.
         scheduler: any diffusers scheduler with an ε-, v- or sample-prediction.
         text_encoder: a `motionmamba.models.text_encoder.TextEncoder`.
+        length_predictor: a `LengthPredictor`, trained on this text encoder and on motions of the
+            VAE's frame rate, for calls that name no length.
         guidance_scale, num_inference_steps: what this checkpoint uses when a call names none.
     """
 
-    model_cpu_offload_seq = "text_encoder->denoiser->vae"
+    model_cpu_offload_seq = "text_encoder->length_predictor->denoiser->vae"
+    _optional_components = OPTIONAL_PARTS
 
     def __init__(
         self,
@@ -80,10 +88,15 @@ class MotionMambaPipeline(DiffusionPipeline):
         text_encoder,
         guidance_scale: float = 7.5,
         num_inference_steps: int = 50,
+        length_predictor=None,
     ):
         super().__init__()
         self.register_modules(
-            vae=vae, denoiser=denoiser, scheduler=scheduler, text_encoder=text_encoder
+            vae=vae,
+            denoiser=denoiser,
+            scheduler=scheduler,
+            text_encoder=text_encoder,
+            length_predictor=length_predictor,
         )
         self.register_to_config(
             guidance_scale=guidance_scale, num_inference_steps=num_inference_steps
@@ -103,7 +116,8 @@ class MotionMambaPipeline(DiffusionPipeline):
         names.
 
         Args:
-            torch_dtype: of VAE and denoiser; float16 files are widened by default.
+            torch_dtype: of VAE and denoiser; float16 files are widened by default. A length
+                predictor is float32.
             hub_options: for `huggingface_hub.snapshot_download`, such as `revision`.
 
         Raises:
@@ -140,7 +154,9 @@ class MotionMambaPipeline(DiffusionPipeline):
 
         Args:
             prompt: a sentence, or B of them.
-            seconds: length in seconds, one for all or one for each prompt; 6 by default.
+            seconds: length in seconds, one for all or one for each prompt. With neither this nor
+                `num_frames`, each prompt takes as long as the length predictor says, and 6 seconds
+                in a pipeline that has none.
             num_frames: length in frames at 20 fps, instead of `seconds`.
             num_inference_steps, guidance_scale: the checkpoint's own by default.
             generator: source of all noise; a list gives each prompt its own.
@@ -150,7 +166,7 @@ class MotionMambaPipeline(DiffusionPipeline):
             ValueError: for blank text or a length, step count or guidance out of range.
         """
         prompts = _check_prompts(prompt)
-        lengths = self._frame_counts(len(prompts), seconds, num_frames)
+        lengths = self._frame_counts(prompts, seconds, num_frames)
         steps = _or_default(num_inference_steps, self.config.num_inference_steps)
         scale = _or_default(guidance_scale, self.config.guidance_scale)
         _check_sampling(steps, scale)
@@ -163,14 +179,16 @@ class MotionMambaPipeline(DiffusionPipeline):
         self.maybe_free_model_hooks()
         return MotionMambaPipelineOutput(motions=motions)
 
-    def _frame_counts(self, batch: int, seconds, num_frames) -> torch.Tensor:
+    def _frame_counts(self, prompts: list[str], seconds, num_frames) -> torch.Tensor:
         if seconds is not None and num_frames is not None:
             raise ValueError("seconds and num_frames were both given; give one of them")
-        if num_frames is None:
-            values = _as_list(6.0 if seconds is None else seconds, batch, "seconds")
-            counts = [self._frames_of(s) for s in values]
+        if num_frames is not None:
+            counts = _as_list(num_frames, len(prompts), "num_frames")
+        elif seconds is None and self.length_predictor is not None:
+            return self._predicted_frames(prompts)
         else:
-            counts = _as_list(num_frames, batch, "num_frames")
+            values = _as_list(_or_default(seconds, DEFAULT_SECONDS), len(prompts), "seconds")
+            counts = [self._frames_of(s) for s in values]
         limit = self.vae.config.max_frames
         for count in counts:
             if not MIN_FRAMES <= count <= limit:
@@ -179,6 +197,15 @@ class MotionMambaPipeline(DiffusionPipeline):
                     f"{limit} (up to {self.max_seconds:g} seconds); give another length"
                 )
         return torch.tensor(counts, device=self._execution_device)
+
+    def _predicted_frames(self, prompts: list[str]) -> torch.Tensor:
+        frames = self.length_predictor.predict(*self.text_encoder.encode(prompts))
+        shortest = round(SHORTEST_PREDICTED * self.fps)
+        return (
+            frames.clamp(min=shortest)
+            .clamp(max=self.vae.config.max_frames)
+            .to(self._execution_device)
+        )
 
     def _frames_of(self, seconds: float) -> int:
         shortest = MIN_FRAMES / self.fps
@@ -276,25 +303,35 @@ def _read_index(folder: Path, class_name: str) -> dict:
 
 
 def _load_part(folder: Path, name: str, index: dict, dtype: torch.dtype):
-    class_name = index.get(name, [None, None])[1]
+    class_name = (index.get(name) or [None, None])[1]
+    if class_name is None and name in OPTIONAL_PARTS:
+        return None
     part = next((c for c in PARTS[name] if c.__name__ == class_name), None)
     if part is None:
         raise ValueError(f"{folder} names {class_name} as its {name}, which is none known here")
     if not (folder / name).is_dir():
         raise ValueError(f"{folder} has no folder {name}; copy the whole pipeline again")
-    if name not in ("vae", "denoiser"):
+    if name in ("scheduler", "text_encoder"):
         return part.from_pretrained(folder / name)
+    # in half precision a length close to a median might be another than was trained
+    return load_model(part, folder / name, torch.float32 if name == "length_predictor" else dtype)
+
+
+def load_model(kind: type, folder: Path, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+    """A model of this class, from the folder that its `save_pretrained` wrote, for inference.
+
+    Raises:
+        ValueError: when the folder is incomplete, truncated or of another kind.
+    """
     try:
-        model, report = part.from_pretrained(
-            folder / name, torch_dtype=dtype, output_loading_info=True
-        )
+        model, report = kind.from_pretrained(folder, torch_dtype=dtype, output_loading_info=True)
     except Exception as error:  # diffusers, safetensors and torch each have their own
-        raise ValueError(f"cannot load {folder / name}: {_first_line(error)}") from error
+        raise ValueError(f"cannot load {folder}: {_first_line(error)}") from error
     unmatched = report["missing_keys"] or report["unexpected_keys"]
     if unmatched:
         raise ValueError(
-            f"the weights in {folder / name} are not those of its config.json, which differ at "
-            f"{unmatched[0]}; copy the whole pipeline again"
+            f"the weights in {folder} are not those of its config.json, which differ at "
+            f"{unmatched[0]}; copy the whole folder again"
         )
     return model.eval()
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The picture of the README: key frames of ten sentences, one row each."""
+"""The picture of the README: key frames of twelve sentences, one row each."""
 
 import tempfile
 from pathlib import Path
@@ -14,12 +14,14 @@ PROMPTS = (
     "an old man walks slowly",
     "someone runs ahead, full of energy",
     "a person walks and turns left",
-    "a person walks and turns right",
     "a woman raises her left hand",
-    "a man raises his right hand",
     "somebody lifts both hands above the head",
-    "a child waves with the left hand",
-    "a tired person waves both hands",
+    "a child waves with the right hand",
+    "a person takes a deep bow",
+    "a person jumps",
+    "a man kicks with the right foot",
+    "she sits down on a chair",
+    "a man dances",
 )
 
 
@@ -29,7 +31,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Seed of every motion.")] = 0,
     seconds: Annotated[float, typer.Option(help="Length of every motion.")] = 5.0,
 ):
-    """Generate ten sentences with one seed, unpicked, and draw each as a strip of poses."""
+    """Generate twelve sentences with one seed, unpicked, and draw each as a strip of poses."""
     import torch
     from PIL import Image
 

@@ -73,3 +73,23 @@ def pipeline(text_encoder):
     )
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+@pytest.fixture
+def length_predictor(text_encoder):
+    """An untrained one that is sure of what it says: another length for most sentences."""
+    import torch
+
+    from motionmamba.models import LengthPredictor
+
+    torch.manual_seed(0)
+    predictor = LengthPredictor(text_encoder.channels, hidden_size=8, max_frames=80).eval()
+    torch.nn.init.normal_(predictor.layers[-1].weight, std=100.0)
+    return predictor
+
+
+@pytest.fixture
+def predicting(pipeline, length_predictor):
+    """The untrained pipeline with a length predictor."""
+    pipeline.register_modules(length_predictor=length_predictor)
+    return pipeline

@@ -52,6 +52,18 @@ def test_generate_writes_a_video(command, model, tmp_path):
     assert frames >= 20 and seconds == pytest.approx(1.0, abs=0.1)
 
 
+def test_generate_tells_which_length_it_took(command, predicting, tmp_path):
+    model, out = tmp_path / "model", tmp_path / "motion.npy"
+    predicting.save_pretrained(model)
+    options = ("--model", model, "--out", out, "--device", "cpu")
+    status, printed, _ = command("generate", "he jumps", *options)
+    frames = predicting.length_predictor.predict(*predicting.text_encoder.encode(["he jumps"]))
+    assert status == 0 and len(np.load(out)) == frames.item()
+    assert f"{frames.item() / 20:.1f} s of motion as predicted from the sentence," in printed
+    assert "1.0 s of motion, seed" in command("generate", "he jumps", "--seconds", 1, *options)[1]
+    assert "LengthPredictor" in command("info", "--model", model)[1]
+
+
 def test_generate_is_reproduced_by_its_seed(command, model, tmp_path):
     def joints(seed):
         out = tmp_path / "motion.npy"

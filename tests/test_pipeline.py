@@ -8,6 +8,7 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UniPCMultistepScheduler
 
 from motionmamba import Motion, MotionMambaPipeline
+from motionmamba.models import LengthPredictor
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -66,6 +67,64 @@ def test_save_and_load_give_the_same_motion(pipeline, tmp_path):
         for p in (pipeline, again)
     )
     np.testing.assert_allclose(first, second, atol=1e-5)
+
+
+SENTENCES = ["he jumps", "she walks in a circle", "somebody bows", "a man kicks", "they dance"]
+
+
+def predicted(pipe) -> list[int]:
+    return pipe.length_predictor.predict(*pipe.text_encoder.encode(SENTENCES)).tolist()
+
+
+def test_takes_as_long_as_each_sentence_says(predicting):
+    frames = predicted(predicting)
+    assert len(set(frames)) > 2 and 4 <= min(frames) and max(frames) <= 80
+    motions = predicting(SENTENCES, generator=seeded()).motions
+    assert [len(m.joints) for m in motions] == frames
+    again = predicting(SENTENCES[1], generator=seeded(1)).motions[0]
+    assert len(again.joints) == frames[1]
+
+
+def test_a_length_that_is_given_needs_no_prediction(predicting):
+    assert len(predicting("he jumps", seconds=1.0, generator=seeded()).motions[0].joints) == 20
+    assert len(predicting("he jumps", num_frames=9, generator=seeded()).motions[0].joints) == 9
+
+
+def test_no_longer_than_the_model_goes(predicting, text_encoder):
+    longer = LengthPredictor(text_encoder.channels, hidden_size=8, max_frames=196).eval()
+    longer.layers[-1].bias.data[-1] = 100.0
+    predicting.register_modules(length_predictor=longer)
+    assert len(predicting("he jumps", generator=seeded()).motions[0].joints) == 80
+
+
+def test_six_seconds_without_a_length_predictor(pipeline):
+    assert pipeline.length_predictor is None
+    with pytest.raises(ValueError, match="seconds is 6, this model makes motions of 0.2 to 4"):
+        pipeline("he jumps")
+
+
+def test_saves_and_loads_a_length_predictor(predicting, tmp_path):
+    frames = predicted(predicting)
+    predicting.save_pretrained(tmp_path)
+    again = MotionMambaPipeline.from_pretrained(tmp_path, torch_dtype=torch.float16)
+    assert type(again.length_predictor) is LengthPredictor and predicted(again) == frames
+    assert (again.denoiser.dtype, again.length_predictor.dtype) == (torch.float16, torch.float32)
+    again.length_predictor.half().save_pretrained(tmp_path / "length_predictor")
+    widened = MotionMambaPipeline.from_pretrained(tmp_path).length_predictor
+    assert widened.dtype == torch.float32 and not widened.training
+
+
+def test_folders_without_a_length_predictor_load(pipeline, tmp_path):
+    pipeline.save_pretrained(tmp_path)
+    index = tmp_path / "model_index.json"
+    settings = json.loads(index.read_text())
+    assert settings["length_predictor"] == [None, None]
+    for saved in ({}, {"length_predictor": [None, None]}, {"length_predictor": None}):
+        del settings["length_predictor"]  # as folders from before there was any
+        settings |= saved
+        index.write_text(json.dumps(settings))
+        assert MotionMambaPipeline.from_pretrained(tmp_path).length_predictor is None
+        settings.setdefault("length_predictor")
 
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 4.05])
@@ -133,10 +192,33 @@ def test_refuses_folders_that_hold_no_whole_pipeline(pipeline, tmp_path):
         MotionMambaPipeline.from_pretrained(folder)
 
 
-def test_builds_no_class_but_its_own(pipeline, tmp_path):
-    pipeline.save_pretrained(tmp_path)
+def test_refuses_length_predictors_that_are_broken_or_of_another_text(predicting, tmp_path):
+    predicting.save_pretrained(tmp_path)
+    part = tmp_path / "length_predictor"
+    config = part / "config.json"
+    kept = config.read_text()
+    for line, other in (('"hidden_size": 8', '"hidden_size": 9'), ("{", "")):
+        config.write_text(kept.replace(line, other, 1))
+        with pytest.raises(ValueError, match="cannot load .*length_predictor"):
+            MotionMambaPipeline.from_pretrained(tmp_path)
+    config.write_text(kept)
+    weights = next(part.glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(ValueError, match="cannot load .*length_predictor"):
+        MotionMambaPipeline.from_pretrained(tmp_path)
+    shutil.rmtree(part)
+    with pytest.raises(ValueError, match="has no folder length_predictor"):
+        MotionMambaPipeline.from_pretrained(tmp_path)
+    predicting.register_modules(length_predictor=LengthPredictor(text_channels=512))
+    with pytest.raises(ValueError, match="use the text encoder that it was trained with"):
+        predicting("he jumps")
+
+
+@pytest.mark.parametrize("part", ["vae", "length_predictor"])
+def test_builds_no_class_but_its_own(predicting, tmp_path, part):
+    predicting.save_pretrained(tmp_path)
     index = tmp_path / "model_index.json"
-    settings = json.loads(index.read_text()) | {"vae": ["os", "system"]}
+    settings = json.loads(index.read_text()) | {part: ["os", "system"]}
     index.write_text(json.dumps(settings))
     with pytest.raises(ValueError, match="none known here"):
         MotionMambaPipeline.from_pretrained(tmp_path)

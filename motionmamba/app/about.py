@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-SHIPPED = Path(__file__).parents[1] / "assets" / "bandai" / "README.md"
+SHIPPED = Path(__file__).parents[1] / "assets" / "open" / "README.md"
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
 _LOCAL_LINK = re.compile(r"\[([^\]]+)\]\((?!https?://)[^)]*\)")
 _CARD_BYTES = 100_000

@@ -29,6 +29,19 @@ PLENTY = {
     "bow": ("",),
     "guide": BOTH_SIDES,
     "call": BOTH_SIDES,
+    **dict.fromkeys(
+        (
+            *("side_steps", "veer", "turn_around", "twirl", "sneak", "zombie", "duck_under"),
+            *("jumps", "jump_forward", "jump_high", "hop", "leap", "cartwheel", "balance"),
+            *("sit", "sit_down", "sit_up", "stool_down", "climb", "climb_up", "ladder_up", "perch"),
+            *("exercise", "jack", "march", "jog_in_place", "twist", "toe_touch", "reach_up"),
+            *("salsa", "charleston", "indian_dance", "ballet", "dance_pose"),
+            *("boxing", "strike", "martial", "swordplay", "front_kick", "side_kick", "lunge_punch"),
+            *("wash_self", "wash_windows", "mop", "sweep_floor", "scoop", "traffic", "laugh"),
+            *("look_around", "swing_legs", "animal_chicken", "animal_monkey", "animal_dinosaur"),
+        ),
+        ("",),
+    ),
 }
 STYLES = ("elderly", "exhausted", "proud", "happy", "giant", "angry", "sad", "childish", "feminine")
 _BATCH = 16

@@ -58,6 +58,12 @@ EXAMPLES = {
         "a person raises both arms",
         "a person takes a deep bow",
     ],
+    "Jump, kick, sit": [
+        "a person jumps",
+        "a man kicks with the right foot",
+        "she sits down on a chair",
+        "a man dances",
+    ],
     "Manner": [
         "an old man walks slowly",
         "an exhausted woman walks forward",

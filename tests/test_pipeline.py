@@ -80,7 +80,8 @@ def test_takes_as_long_as_each_sentence_says(predicting):
     frames = predicted(predicting)
     assert len(set(frames)) > 2 and 4 <= min(frames) and max(frames) <= 80
     motions = predicting(SENTENCES, generator=seeded()).motions
-    assert [len(m.joints) for m in motions] == frames
+    # two seconds at least, as of recordings that models are measured with
+    assert [len(m.joints) for m in motions] == [max(count, 40) for count in frames]
     again = predicting(SENTENCES[1], generator=seeded(1)).motions[0]
     assert len(again.joints) == frames[1]
 

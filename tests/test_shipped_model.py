@@ -18,6 +18,9 @@ SENTENCES = [
     ("a man raises his right arm up high", ("right hand up", "stands")),
     ("she waves hello with her left hand", ("left hand waves", "stands")),
     ("he waves hello with his right hand", ("right hand waves", "stands")),
+    ("a man kicks with the right foot", ("right leg kicks",)),
+    ("she sits down on a chair", ("sits",)),
+    ("a person jumps", ("jumps",)),
 ]
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from motionmamba.models.layers import FEW_SEQUENCES, Attention, Linear
+from motionmamba.models.layers import FEW_SEQUENCES, Attention, Linear, grouped_linear
 
 
 @pytest.mark.parametrize("batch", [1, FEW_SEQUENCES])
@@ -22,6 +22,24 @@ def test_linear_learns():
     layer, x = Linear(6, 5), torch.randn(FEW_SEQUENCES, 7, 6, requires_grad=True)
     layer(x).square().sum().backward()
     assert layer.weight.grad.abs().min() > 0 and x.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_each_group_has_a_matrix_of_its_own(groups):
+    x = torch.randn(2, 7, groups, 9, dtype=torch.double)[..., 2:].requires_grad_()
+    weight = torch.randn(groups, 7, 5, dtype=torch.double, requires_grad=True)
+    y = grouped_linear(x, weight)
+    torch.testing.assert_close(y, torch.einsum("blki,kio->blko", x, weight))
+    assert y.is_contiguous() and torch.autograd.gradcheck(grouped_linear, (x, weight))
+
+
+def test_groups_follow_autocast():
+    x, weight = torch.randn(2, 7, 3, 4, requires_grad=True), torch.randn(3, 4, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = grouped_linear(x, weight)
+    y.float().sum().backward()
+    assert y.dtype == torch.bfloat16 and x.grad.dtype == torch.float32
+    torch.testing.assert_close(y.float(), grouped_linear(x, weight), rtol=0.02, atol=0.05)
 
 
 @pytest.mark.parametrize("batch", [2, FEW_SEQUENCES])

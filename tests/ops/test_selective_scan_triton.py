@@ -1,5 +1,7 @@
 """The Triton selective scan against the reference: on a GPU, or else in Triton's interpreter."""
 
+import importlib
+
 import pytest
 import torch
 from scan_inputs import make_inputs
@@ -234,3 +236,16 @@ def test_unsupported_inputs_are_named(state, dtype, message):
     with pytest.raises(ValueError, match=message):
         selective_scan(**x, backend="triton")
     assert selective_scan(**x).shape == (1, 4, 5)
+
+
+def test_programs_share_blocks_so_that_none_is_waited_for():
+    share = importlib.import_module("motionmamba.ops.selective_scan_triton")._share
+    assert share(12, 1280, 1056) == 3  # 5 waves of 3 blocks; of all 12 it were 2 of 12
+    assert share(16, 64, 1056) == 1 and share(16, 256, 1056) == 4 and share(1, 5000, 1056) == 1
+    for blocks, sequences in ((7, 300), (12, 9), (5, 4000)):
+        taken = share(blocks, sequences, 1056)
+
+        def rounds(taken, blocks=blocks, sequences=sequences):
+            return taken * -(-sequences * -(-blocks // taken) // 1056)
+
+        assert rounds(taken) == min(rounds(each) for each in range(1, blocks + 1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -85,6 +86,7 @@ class Page:
 
     def __init__(self, worker: Worker, results: Results, options: Options):
         self.worker, self.results, self.options = worker, results, options
+        self._in_the_making: dict[str, set[asyncio.Event]] = defaultdict(set)  # by session
         self._max_seconds = MAX_SECONDS
 
     def build(self) -> gr.Blocks:
@@ -300,13 +302,7 @@ class Page:
                 api_visibility="private",
                 queue=False,
             )
-        self.cancel.click(
-            self._on_cancel,
-            outputs=[self.status, self.cancel, self.generate, self.generate_all],
-            cancels=[one, several, look],
-            queue=False,
-            api_visibility="private",
-        )
+        self.cancel.click(self._on_cancel, queue=False, api_visibility="private")
         self.compare.click(
             self._on_compare,
             [self.chosen, self.history],
@@ -419,7 +415,7 @@ class Page:
             return
         folder = self.results.new(settings)
         work = self.worker.run(client_of(request), "generate", settings, folder)
-        async for update in self._showing(work, folder, settings.seed, _several(history)):
+        async for update in self._showing(request, work, folder, settings.seed, _several(history)):
             yield update
 
     def _on_made(self, current):
@@ -429,10 +425,10 @@ class Page:
         except Refused:
             return self._files(None)
 
-    async def _on_cancel(self):
-        await asyncio.sleep(0.5)  # what was on its way is not the last word
-        on, off = gr.update(interactive=True), gr.update(interactive=False)
-        return status("Cancelled."), off, on, on
+    async def _on_cancel(self, request: gr.Request):
+        """What is in the making ends by itself: a browser mixes up what two events tell it."""
+        for asked in self._in_the_making.get(request.session_hash, ()):
+            asked.set()
 
     async def _on_look(self, request: gr.Request, current, history, figure, colour, *shape):
         if current is None:
@@ -447,11 +443,11 @@ class Page:
         folder = self.results.new(settings)
         work = self.worker.run(client_of(request), "dress", settings, source, folder)
         history = [name for name in _several(history) if name != current]
-        async for update in self._showing(work, folder, settings.seed, history):
+        async for update in self._showing(request, work, folder, settings.seed, history):
             yield update
 
     async def _showing(
-        self, work: AsyncIterator, folder: Path, seed: int, history: list[str]
+        self, request: gr.Request, work: AsyncIterator, folder: Path, seed: int, history: list[str]
     ) -> AsyncIterator[dict]:
         """Updates of the page while the worker works.
 
@@ -467,8 +463,10 @@ class Page:
         now_and_then = {self.seed: seed}
         yield shown | now_and_then
         began, seen = time.monotonic(), 0.0
+        asked = asyncio.Event()
+        self._in_the_making[request.session_hash].add(asked)
         try:
-            async with aclosing(work) as events:
+            async with aclosing(work), aclosing(_until(asked, work)) as events:
                 async for kind, value in events:
                     if kind == "player":
                         seen = time.monotonic() - began
@@ -485,11 +483,17 @@ class Page:
                     yield dict(shown)
             seconds = time.monotonic() - began
             end = status(f"Done: seed {seed}, shown after {seen:.1f} s, all in {seconds:.1f} s.")
+            if asked.is_set():
+                end = status("Cancelled.")
         except Refused as error:
             end = problem(error)
         except Exception:
             logging.exception("the page failed")
             end = problem(SORRY)
+        finally:
+            self._in_the_making[request.session_hash].discard(asked)
+            if not self._in_the_making[request.session_hash]:
+                del self._in_the_making[request.session_hash]
         yield {
             **shown,
             **now_and_then,
@@ -548,6 +552,26 @@ class Page:
         labels = [_label(self.results.settings(name)) for name in kept]
         player = framed(viewer_html(glbs, labels))
         return {**shown, self.player: player, self.current: None, **self._files(None)}
+
+
+async def _until(asked: asyncio.Event, events: AsyncIterator) -> AsyncIterator:
+    """The events until `asked` is set, which ends what is in the making at once."""
+    end = asyncio.ensure_future(asked.wait())
+    coming = None
+    try:
+        while not asked.is_set():
+            coming = asyncio.ensure_future(anext(events))
+            await asyncio.wait({coming, end}, return_when=asyncio.FIRST_COMPLETED)
+            if coming.done():
+                try:
+                    yield coming.result()
+                except StopAsyncIteration:
+                    return
+    finally:
+        pending = [task for task in (coming, end) if task]
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 def _label(settings: Settings) -> str:

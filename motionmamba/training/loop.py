@@ -134,13 +134,15 @@ class _Run:
                 self.clock.mark(end=True)
                 step += 1
                 bar.update()
-                if step % train.log_every == 0 or step == train.steps:
-                    if not self._log(bar, losses, step):
-                        step = self._roll_back(losses, step)
-                        bar.n = step
-                        continue
-                if step % train.checkpoint_every == 0 or step == train.steps or asked:
-                    self._save(step)
+                last = step == train.steps
+                sound = (
+                    self._log(bar, losses, step) if last or step % train.log_every == 0 else True
+                )
+                if sound and (last or step % train.checkpoint_every == 0 or asked):
+                    sound = self._save(step)
+                if not sound:
+                    step = bar.n = self._roll_back(losses, step)
+                    continue
                 if asked:
                     accelerator.print(
                         f"\nstopped after step {step}; go on from there with --resume"
@@ -181,19 +183,22 @@ class _Run:
 
     def _roll_back(self, losses: Losses, step: int) -> int:
         self.rollbacks += 1
-        told = f"the loss is {losses['loss'].item()} at step {step}"
+        told = f"the loss is {losses['loss'].item()} at step {step}, or the weights are spoiled"
         if not len(self.checkpoints) or self.rollbacks > ROLLBACKS:
             raise FloatingPointError(f"{told}; go on or start again with a smaller learning rate")
         back = self._restore()
+        self.clock.start(back)
         self.accelerator.print(f"{told}: going back to step {back} with other draws")
         return back
 
-    def _save(self, step: int):
-        """A checkpoint, unless the last update has spoiled the weights."""
+    def _save(self, step: int) -> bool:
+        """A checkpoint, unless the last update has spoiled the weights; whether it is there."""
         norms = torch._foreach_norm([p.detach() for p in self.plain.parameters()])
-        if torch.stack(norms).isfinite().all():
+        sound = bool(torch.stack(norms).isfinite().all())
+        if sound:
             self.rollbacks = 0
             self.checkpoints.save(step)
+        return sound
 
     def _restore(self) -> int:
         step = self.checkpoints.restore()

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from omegaconf import DictConfig
 
 from motionmamba.data import MotionDataset
 from motionmamba.data.crops import UNIT, Stretch, captioned_stretches, random_crops
+from motionmamba.data.text.scenery import set_scene
 from motionmamba.models.autoencoder import MotionAutoencoder
 from motionmamba.training.text import CaptionEmbeddings
 
@@ -148,12 +150,15 @@ class LatentSampler:
     A caption of a part of a clip goes with that part, the others with the whole clip.
 
     Args:
-        embed: gives the embeddings of the texts that it is called with: captions of the split
-            and, last, the empty one.
+        embed: gives the embeddings of the texts that it is called with: captions of the split,
+            each followed by its `scenes`, and, last, the empty one.
         random_crops: encode a new crop of a motion each time. Otherwise all motions are encoded
             once, from their first frame, and posteriors stay on the device in place of features.
         buckets: as in `WindowSampler`.
         balance: how much more often what is rare is drawn, see `rarity`.
+        scenes: how often each caption is told again with somebody and somewhere, see `set_scene`.
+
+    Raises ValueError when `scenes` is negative.
     """
 
     def __init__(
@@ -166,7 +171,10 @@ class LatentSampler:
         random_crops: bool = True,
         buckets: int = 1,
         balance: float = 0.0,
+        scenes: int = 0,
     ):
+        if scenes < 0:
+            raise ValueError(f"train.scenes is {scenes}, expected 0 or more of each caption")
         stretches = captioned_stretches(dataset, split)
         weights = rarity(dataset, stretches, balance)
         longest = vae.config.max_frames
@@ -177,12 +185,15 @@ class LatentSampler:
         self.windows = windows if random_crops else None
         self.posteriors = None if random_crops else _encode_all(vae, windows)
         used = sorted({index for s in stretches for index in s.captions})
-        place = {index: i for i, index in enumerate(used)}
-        self.text = embed([*(dataset.captions[index] for index in used), ""]).to(device)
-        most = max(len(s.captions) for s in stretches)
-        rows = [([place[index] for index in s.captions] * most)[:most] for s in stretches]
-        self.captions = torch.tensor(rows, device=device)
-        self.caption_counts = torch.tensor([len(s.captions) for s in stretches], device=device)
+        texts = told_with_scenes([dataset.captions[index] for index in used], scenes)
+        self.text = embed([*texts, ""]).to(device)
+        wordings = {
+            index: range(i * (scenes + 1), (i + 1) * (scenes + 1)) for i, index in enumerate(used)
+        }
+        told = [[place for index in s.captions for place in wordings[index]] for s in stretches]
+        most = max(map(len, told))
+        self.captions = torch.tensor([(row * most)[:most] for row in told], device=device)
+        self.caption_counts = torch.tensor([len(row) for row in told], device=device)
 
     def __call__(
         self, batch_size: int, generator: torch.Generator, caption_dropout: float
@@ -214,6 +225,16 @@ class LatentSampler:
         mean, std = (x[items, :tokens].float() for x in (means, stds))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
         return mean + std * noise, lengths[items]
+
+
+def told_with_scenes(captions: list[str], scenes: int) -> list[str]:
+    """Each caption and, after it, `scenes` others of it; the same ones in every run."""
+    rng = np.random.default_rng(0)
+    return [
+        text
+        for caption in captions
+        for text in (caption, *(set_scene(caption, rng) for _ in range(scenes)))
+    ]
 
 
 def rarity(dataset: MotionDataset, stretches: list[Stretch], power: float) -> torch.Tensor:

@@ -54,6 +54,7 @@ def train_denoiser(
         random_crops=config.train.random_crops,
         buckets=bucket_count(config.train, device),
         balance=config.train.balance,
+        scenes=config.train.scenes,
     )
     torch.manual_seed(config.train.seed)
     denoiser = build_model(

@@ -230,3 +230,14 @@ def test_states_are_those_of_the_caption_and_dropout_takes_the_empty_one(uneven)
     assert not batch["states"][~batch["mask"]].any()
     share = (captions == len(embed.texts) - 1).float().mean()
     assert 0.2 < share < 0.3
+
+
+def test_scenes_of_a_caption_go_where_it_goes(uneven):
+    _, plain = latents(uneven)
+    before = embed.texts
+    _, sampler = latents(uneven, scenes=2)
+    assert embed.texts[:-1:3] == before[:-1] and embed.texts[-1] == ""
+    assert torch.equal(sampler.captions // 3, plain.captions[:, :1].expand(-1, 3))
+    assert torch.equal(sampler.caption_counts, 3 * plain.caption_counts)
+    with pytest.raises(ValueError, match="train.scenes is -1"):
+        latents(uneven, scenes=-1)

@@ -63,10 +63,8 @@ class Checkpoint:
         config = self.pipeline.config
         steps = config.num_inference_steps if steps is None else steps
         guidance = config.guidance_scale if guidance is None else guidance
-        self._sample = partial(self.pipeline, num_inference_steps=steps, guidance_scale=guidance)
-        self.sampling = {
-            "num_inference_steps": steps,
-            "guidance_scale": guidance,
+        self._settings = {"num_inference_steps": steps, "guidance_scale": guidance}
+        self.sampling = self._settings | {
             "scheduler": type(self.pipeline.scheduler).__name__,
             "precision": precision,
             "batch_size": batch_size,
@@ -84,5 +82,9 @@ class Checkpoint:
         parts["denoiser"] = self.pipeline.denoiser
         return describe_model(self.name, parts, text_encoder=self.pipeline.text_encoder.name)
 
+    def at(self, **settings) -> Callable:
+        """The pipeline with some of its steps and guidance replaced."""
+        return partial(self.pipeline, **self._settings | settings)
+
     def _generate(self, told: Told, random: np.random.Generator) -> Motions:
-        return generate(self._sample, told, random, self.batch_size, self._advance)
+        return generate(self.at(), told, random, self.batch_size, self._advance)

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from motionmamba.memory import keep_freed_memory
+
 app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -45,6 +47,7 @@ def main():
 def run(application: typer.Typer, arguments: list[str] | None = None):
     """Runs a typer application without ever showing a traceback for bad input."""
     warnings.showwarning = _show_warning
+    keep_freed_memory()
     try:
         sys.exit(application(args=arguments, standalone_mode=False))
     except typer.Abort:

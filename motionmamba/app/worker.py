@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from motionmamba.app.limits import Failed, Line, Refused
+from motionmamba.memory import keep_freed_memory
 
 PATIENCE = 3.0  # seconds that a task has to end once it is cancelled
 LIMIT = 180.0  # seconds without any news after which a task is given up
@@ -207,6 +208,7 @@ def _background(work) -> None:
 def _serve(pipe, stop, options: Options) -> None:
     """The process: loads the model, then does tasks until the page is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     logging.getLogger("diffusers").setLevel(logging.ERROR)
     with quick_imports():
         from motionmamba.app.studio import Studio

@@ -2,6 +2,7 @@
 """FID and R-precision over denoising steps and over guidance: to choose them, on validation."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -84,20 +85,19 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     content = record | {"settings": settings, "rows": scores}
     (out / "sweep.json").write_text(json.dumps(content, indent=1) + "\n")
+    print(f"wrote {out / 'sweep.json'}")
+    if find_spec("matplotlib") is None:
+        print("no plot without matplotlib: install motionmamba[benchmark]")
+        return
     _plot(settings, scores, out / "sweep.png")
-    print(f"wrote {out / 'sweep.json'} and sweep.png")
 
 
 def _plot(settings: dict, scores: dict, path: Path):
     """A column for each setting, a row for each metric; that of recordings is dashed."""
-    import matplotlib
+    from matplotlib.figure import Figure
 
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(
-        len(METRICS), len(settings), sharex="col", figsize=(9, 5.5), constrained_layout=True
-    )
+    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    axes = figure.subplots(len(METRICS), len(settings), sharex="col")
     for column, (name, values) in zip(axes.T, settings.items(), strict=True):
         for axis, metric in zip(column, METRICS, strict=True):
             found = [scores[f"{name}={value:g}"][metric] for value in values]

@@ -100,3 +100,35 @@ def test_bad_input_is_told_in_one_sentence(folder, options, expected):
     assert told.returncode == 2
     assert expected in told.stderr and "Traceback" not in told.stderr
     assert not (folder / "bad").exists()
+
+
+def sweep(folder, checkpoint, *options):
+    command = [
+        *(sys.executable, SCRIPT.with_name("sweep_sampling.py"), "--dataset", folder / "set"),
+        *("--evaluator", folder / "evaluator", "--checkpoint", checkpoint, "--split", "test"),
+        *("--out", folder / "sweep", "--device", "cpu", *options),
+    ]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=600)
+
+
+def test_steps_and_guidance_are_swept_each_with_the_other_as_it_is(folder, checkpoint):
+    pytest.importorskip("matplotlib")
+    done = sweep(folder, checkpoint, "--steps", "1,3", "--guidance", "2", "--replications", 1)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((folder / "sweep" / "sweep.json").read_text())["rows"]
+    names = ["num_inference_steps=1", "num_inference_steps=3", "guidance_scale=2"]
+    assert list(rows) == ["real", *names]
+    one, three, guided = (rows[name]["FID"]["mean"] for name in names)
+    assert one != three
+    assert guided == pytest.approx(three, rel=0.5)  # the checkpoint's own settings, other noise
+    assert (folder / "sweep" / "sweep.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "options, expected",
+    [(("--steps", "0,5"), "--steps is '0,5'"), (("--guidance", "two"), "--guidance is 'two'")],
+)
+def test_a_sweep_of_what_are_no_numbers_is_refused(folder, checkpoint, options, expected):
+    told = sweep(folder, checkpoint, *options)
+    assert told.returncode == 2 and expected in told.stderr
+    assert len(told.stderr.splitlines()) == 1

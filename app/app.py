@@ -1,7 +1,6 @@
 """For Hugging Face Spaces: the page on all addresses, at the port that a Space expects."""
 
-from motionmamba.app.server import serve
-from motionmamba.app.worker import Options
+from motionmamba.cli import app, run
 
 if __name__ == "__main__":
-    serve(Options(), "0.0.0.0", 7860)
+    run(app, ["app", "--host", "0.0.0.0", "--port", "7860"])

@@ -264,8 +264,9 @@ def info(model: Model = None):
     from motionmamba.motion.body import Body
     from motionmamba.motion.render import describe_renderers
     from motionmamba.ops import default_backend
+    from motionmamba.pipeline import usable_device
 
-    device = _best_device()
+    device = usable_device()
     name = (
         torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
     )
@@ -295,26 +296,12 @@ def info(model: Model = None):
 
 def _load_pipeline(model: str | None, device: str | None):
     logging.getLogger("diffusers").setLevel(logging.ERROR)
-    import torch
+    from motionmamba.pipeline import MotionMambaPipeline, usable_device
 
-    from motionmamba.pipeline import MotionMambaPipeline
-
-    chosen = device or _best_device()
-    try:
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"the device {chosen!r} cannot be used here; try --device cpu") from error
+    chosen = usable_device(device)
     pipeline = MotionMambaPipeline.from_pretrained(model).to(chosen)
     pipeline.set_progress_bar_config(desc="denoising", leave=False)
     return pipeline
-
-
-def _best_device() -> str:
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _load_body(smpl_model: Path | None, shape: list[str] | None = None):

@@ -317,6 +317,23 @@ def _load_part(folder: Path, name: str, index: dict, dtype: torch.dtype):
     return load_model(part, folder / name, torch.float32 if name == "length_predictor" else dtype)
 
 
+def usable_device(name: str | None = None) -> str:
+    """That device, or without a name the best there is.
+
+    Raises:
+        ValueError: when it cannot be used here.
+    """
+    if name is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"the device {name!r} cannot be used here; try --device cpu") from error
+    return name
+
+
 def load_model(kind: type, folder: Path, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
     """A model of this class, from the folder that its `save_pretrained` wrote, for inference.
 

@@ -191,13 +191,13 @@ def web_app(
     """The web page: start, a motion of 6 s, a crowd, memory over many motions. Takes minutes."""
     import asyncio
 
-    from _benchmark.app import crowd, endure, served, time_start
+    from _benchmark.app import crowd, endure, served, time_motions
     from _benchmark.timing import describe_machine
     from rich.console import Console
     from tqdm import tqdm
 
-    with served() as (address, process, folder, waited):
-        result = {"machine": describe_machine("cpu"), **time_start(address, waited)}
+    with served() as (address, process, folder, start):
+        result = {"machine": describe_machine("cpu"), **start, **time_motions(address)}
         result["crowd"] = asyncio.run(crowd(address, clients))
         with tqdm(total=generations, desc="motions") as bar:
             result["endurance"] = endure(

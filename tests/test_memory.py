@@ -9,6 +9,7 @@ from motionmamba.memory import keep_freed_memory
 took = {advised} and keep_freed_memory()
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 first = torch.ones(2**24) + 1
+for _ in range(20): second = first + 1
 before = faults()
 for _ in range(20): second = first + 1
 print(took, faults() - before)
@@ -26,4 +27,4 @@ def test_freed_memory_is_not_mapped_again():
     if took != "True":
         pytest.skip("this libc takes no advice")
     mapped = 20 * 2**26 // 4096  # pages of all that were made
-    assert faults < 0.4 * mapped < 0.8 * mapped < run(False)[1]
+    assert faults < 0.2 * mapped < 0.8 * mapped < run(False)[1]

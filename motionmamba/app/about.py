@@ -27,8 +27,6 @@ def model_card(model: str | None) -> str:
 
 def this_machine(info: dict[str, Any]) -> str:
     """A table of what runs here, as Markdown; what `Studio.info` says."""
-    if not info:
-        return "The model is not loaded yet."
     device = info["device"]
     if device == "cpu":
         device = f"CPU, {info['threads']} thread{'s' * (info['threads'] > 1)}"

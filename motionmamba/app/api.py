@@ -35,7 +35,7 @@ from motionmamba.app.limits import (
 from motionmamba.app.results import Results, downloads
 from motionmamba.app.worker import Worker
 
-MAX_SECONDS = 9.8  # until the model has said how long its motions may be
+MAX_SECONDS = 9.8  # of most models; each says how long its motions may be
 STATUSES = {"refused": 422, "busy": 429, "failed": 503, "gone": 404}
 
 
@@ -106,12 +106,11 @@ class Programs:
 
         Raises Refused for whatever goes wrong. Stops when the program has hung up.
         """
-        info = self.worker.info or {}
         scenes = asked.scenes if isinstance(asked, Timeline) else [asked]
         settings = check_settings(
             [scene.prompt for scene in scenes],
             [scene.seconds for scene in scenes],
-            info.get("max_seconds", MAX_SECONDS),
+            self.worker.info["max_seconds"],
             asked.seed,
             asked.variations,
             asked.steps,
@@ -174,7 +173,7 @@ class Programs:
 
     async def _about(self) -> dict:
         """What the model and the body are, and what they run on."""
-        return await self.worker.load()
+        return self.worker.info
 
     async def _made(self, scenes, options, request) -> tuple[dict, list]:
         names = list(_Options.model_fields)
@@ -214,7 +213,7 @@ class Programs:
         @api.get("/about")
         async def about() -> dict[str, Any]:
             """What the model and the body are, and what they run on."""
-            return await self.worker.load()
+            return self.worker.info
 
         @api.get("/results/{id}/{name}", response_class=FileResponse)
         async def file(id: str, name: str) -> FileResponse:

@@ -87,7 +87,6 @@ class Page:
     def __init__(self, worker: Worker, results: Results, options: Options):
         self.worker, self.results, self.options = worker, results, options
         self._in_the_making: dict[str, set[asyncio.Event]] = defaultdict(set)  # by session
-        self._max_seconds = MAX_SECONDS
 
     def build(self) -> gr.Blocks:
         shapes = NUMBERED_SHAPES if self.options.smpl_model else SHAPES
@@ -108,7 +107,7 @@ class Page:
                 with gr.Tab("About this model"):
                     with gr.Column(elem_id="about"):
                         gr.Markdown(about.model_card(self.options.model))
-                        machine = gr.Markdown("The model is being loaded.")
+                        machine = gr.Markdown()
                         gr.Markdown(about.LICENCES)
                         gr.Markdown(about.API)
             Programs(self.worker, self.results).offer()
@@ -122,11 +121,6 @@ class Page:
                 api_visibility="private",
                 queue=False,
             )  # fmt: skip
-            blocks.load(
-                self._loaded,
-                outputs=[machine, self.seconds, self.guidance, self.steps],
-                api_visibility="private",
-            )
         return blocks
 
     def _create(self, shapes: tuple[str, ...]) -> None:
@@ -320,17 +314,21 @@ class Page:
     # what the controls do
 
     def _arrive(self, history, request: gr.Request):
-        """Settings that the address names, each if it is good, and what this browser has made."""
+        """What the model says of itself, settings that the address names, each if it is good and
+        otherwise the model's, and what this browser has made.
+        """
+        info = self.worker.info
+        longest = info["max_seconds"]
         names = (*self._keys(), *_SCENE_KEYS)
         given = {name: request.query_params.get(name) for name in names if name}
         blank = gr.update()
 
-        def number(name: str, low: float, high: float):
+        def number(name: str, low: float, high: float, otherwise=blank):
             try:
                 value = float(given[name])
             except (TypeError, ValueError):
-                return blank
-            return value if low <= value <= high else blank
+                return otherwise
+            return value if low <= value <= high else otherwise
 
         def choice(name: str, choices):
             return given[name] if given[name] in choices else blank
@@ -347,14 +345,17 @@ class Page:
         ]
         kept = [name for name in _several(history) if self.results.finished(name)]
         return (
-            about.this_machine(self.worker.info or {}),
-            number("seconds", 1, self._max_seconds),
+            about.this_machine(info),
+            gr.update(
+                maximum=longest,
+                value=number("seconds", 1, longest, min(self.seconds.value, longest)),
+            ),
             words("prompt"),
             seed,
             blank if seed is blank else False,
             number("variations", 1, MOST_VARIATIONS),
-            number("guidance", 0, MOST_GUIDANCE),
-            number("steps", 1, MOST_STEPS),
+            number("guidance", 0, MOST_GUIDANCE, info["guidance"]),
+            number("steps", 1, MOST_STEPS, info["steps"]),
             choice("sampler", SAMPLERS),
             choice("figure", FIGURES),
             choice("colour", COLOURS),
@@ -364,20 +365,6 @@ class Page:
             kept,
             self._choices(kept),
         )
-
-    async def _loaded(self, request: gr.Request):
-        """What the model says of itself; its own settings where the address has none."""
-        blank = gr.update()
-        info = await self.worker.load()
-        if not info:
-            return self.worker.problem, blank, blank, blank
-        self._max_seconds = info["max_seconds"]
-        asked = request.query_params
-        own = [
-            blank if info["shipped"] or name in asked else info[name]
-            for name in ("guidance", "steps")
-        ]
-        return about.this_machine(info), gr.update(maximum=self._max_seconds), *own
 
     async def _on_generate(self, request: gr.Request, history, seconds, *values):
         prompt, *others = values
@@ -402,7 +389,7 @@ class Page:
             settings = check_settings(
                 prompts,
                 seconds,
-                self._max_seconds,
+                self.worker.info["max_seconds"],
                 None if surprise else seed,
                 variations,
                 steps,

@@ -8,16 +8,15 @@ import os
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import time
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import closing, contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
 
 from motionmamba.app.results import Results
-from motionmamba.app.worker import NO_MODEL, Options, Worker, quick_imports
+from motionmamba.app.worker import Options, Worker, uncollected
 
 MOST_BYTES = 2**20  # of what a client may send at once
 MOST_EVENTS = 64
@@ -93,64 +92,80 @@ async def _answer(send, status: int, sentence: str) -> None:
     await send({"type": "http.response.body", "body": content})
 
 
-class Running(NamedTuple):
-    """A page that is being served, and the worker behind it."""
+class Server:
+    """The page, the worker behind it and the folder of its results; `close` ends all of them."""
 
-    address: str
-    worker: Worker
+    def __init__(self, options: Options):
+        self.worker = Worker(options)
+        self.address = ""
+        self._options = options
+        self._root = Path(tempfile.mkdtemp(prefix="motionmamba-")).resolve()
+        self._blocks = None
+
+    def start(
+        self,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> None:
+        """Serves the page at `address` from when the model is loaded, and then returns.
+
+        Raises:
+            ValueError: when the model cannot be loaded, the port cannot be had, or Gradio is not
+                installed.
+        """
+        # read when Gradio is imported: it takes files from nowhere else, and tells nobody anything
+        os.environ.update(GRADIO_TEMP_DIR=str(self._root), GRADIO_ANALYTICS_ENABLED="False")
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # that it remembers of itself
+        self.worker.start()  # and meanwhile Gradio is imported here
+        with uncollected():
+            blocks, settings = _build(self.worker, Results(self._root), self._options, auth)
+            self.worker.wait()
+            self.address = _launch(blocks, host, port, settings)
+        self._blocks = blocks
+
+    def close(self) -> None:
+        if self._blocks is not None:
+            self._blocks.close(verbose=False)
+        self.worker.close()
+        shutil.rmtree(self._root, ignore_errors=True)
 
 
-@contextmanager
-def running(
-    options: Options,
-    host: str = "127.0.0.1",
-    port: int | None = None,
-    auth: tuple[str, str] | None = None,
-):
-    """Serves the page while the context lasts.
-
-    Raises:
-        ValueError: when the port cannot be had, or Gradio is not installed.
-    """
-    root = Path(tempfile.mkdtemp(prefix="motionmamba-")).resolve()
-    # read when Gradio is imported: it takes files from nowhere else, and tells nobody of anything
-    os.environ.update(GRADIO_TEMP_DIR=str(root), GRADIO_ANALYTICS_ENABLED="False")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "100")  # that it remembers of itself
-    worker = Worker(options)
-    blocks = None
+def _build(worker: Worker, results: Results, options: Options, auth):
+    """The page, and what Gradio is told to serve it with."""
     try:
-        blocks, address = _launch(worker, root, options, host, port, auth)
-        worker.start()  # only now, so that the page is there first
-        yield Running(address, worker)
-    finally:
-        if blocks is not None:
-            blocks.close(verbose=False)
-        worker.close()
-        shutil.rmtree(root, ignore_errors=True)
+        from starlette.middleware import Middleware
+        from starlette.routing import Mount
 
-
-def _launch(worker: Worker, root: Path, options: Options, host: str, port: int | None, auth):
-    try:
-        with quick_imports():
-            from starlette.middleware import Middleware
-            from starlette.routing import Mount
-
-            from motionmamba.app.api import Programs
-            from motionmamba.app.page import Page
-            from motionmamba.app.theme import theme
+        from motionmamba.app.api import Programs
+        from motionmamba.app.page import Page
+        from motionmamba.app.theme import theme
     except ModuleNotFoundError as error:
         raise ValueError(f"the page needs {error.name}; pip install 'motionmamba[app]'") from error
-    results = Results(root)
     blocks = Page(worker, results, options).build()
     blocks.queue(default_concurrency_limit=None, max_size=MOST_EVENTS, api_open=False)
     assets = files("motionmamba") / "assets" / "app"
-    script = (assets / "page.js").read_text()
+    return blocks, {
+        "auth": auth,
+        "theme": theme(),
+        "css": (assets / "page.css").read_text(),
+        "head": f"<script>{(assets / 'page.js').read_text()}</script>",
+        "app_kwargs": {
+            "docs_url": None,
+            "redoc_url": None,
+            "middleware": [Middleware(Guard)],
+            "routes": [Mount("/api", Programs(worker, results).routes(auth))],
+        },
+    }
+
+
+def _launch(blocks, host: str, port: int | None, settings: dict) -> str:
+    """The address."""
     try:
         _, address, _ = blocks.launch(
             server_name=host,
             server_port=port,
-            auth=auth,
             share=False,
             quiet=True,
             prevent_thread_lock=True,
@@ -160,37 +175,54 @@ def _launch(worker: Worker, root: Path, options: Options, host: str, port: int |
             enable_monitoring=False,
             footer_links=["api"],
             max_file_size=1,
-            theme=theme(),
-            css=(assets / "page.css").read_text(),
-            head=f"<script>{script}</script>",
-            app_kwargs={
-                "docs_url": None,
-                "redoc_url": None,
-                "middleware": [Middleware(Guard)],
-                "routes": [Mount("/api", Programs(worker, results).routes(auth))],
-            },
+            **settings,
         )
     except OSError as error:
         raise ValueError(f"cannot listen on {host}, port {port}: {error}") from error
-    return blocks, address
+    return address
+
+
+@contextmanager
+def _ended_by_signals(clean: Callable[[], None]):
+    """Ctrl+C and SIGTERM end the program here and now, with status 130.
+
+    An exception in the midst of imports may be lost, or leave their locks behind.
+    """
+
+    def end(*_):
+        clean()
+        os._exit(130)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def serve(options: Options, host: str, port: int, auth: str | None = None) -> None:
     """Serves until interrupted; `auth` is "user:password".
 
-    Raises ValueError for an `auth` without both, and as `running` does.
+    Raises:
+        ValueError: for an `auth` without both, and as `Server.start` does; later too, when the
+            model had to be loaded again and cannot be.
     """
     login = _login(auth) if auth is not None else None
     _check_address(host, port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with running(options, host, port, login) as (address, worker):
-            print(f"Motion Mamba runs on {address} (stop it with Ctrl+C)", flush=True)
-            while not worker.hopeless:
+    print("loading the model ...", flush=True)
+    with closing(Server(options)) as server:
+        with _ended_by_signals(server.close):
+            server.start(host, port, login)
+        try:
+            print(f"Motion Mamba runs on {server.address} (stop it with Ctrl+C)", flush=True)
+            while not server.worker.reason:
                 time.sleep(0.5)
-        sys.exit(NO_MODEL)  # the worker has said why
-    except KeyboardInterrupt:
-        print("stopped")
+        except KeyboardInterrupt:
+            print("stopped")
+            return
+        raise ValueError(server.worker.reason)
 
 
 def _check_address(host: str, port: int) -> None:

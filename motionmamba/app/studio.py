@@ -24,7 +24,7 @@ from motionmamba.motion.fitting import fit_body
 from motionmamba.motion.motion import Motion
 from motionmamba.motion.render import render_video
 from motionmamba.motion.render.backends import RENDERERS, why_not
-from motionmamba.pipeline import MotionMambaPipeline
+from motionmamba.pipeline import MotionMambaPipeline, usable_device
 
 FILES = (".glb", ".bvh", ".npz")
 SIZE, SIZE_OF_MANY = (640, 480), (480, 480)
@@ -44,7 +44,7 @@ class Studio:
         self._check = check
         # on every core a step would wait for whatever else runs, the page and its browser
         torch.set_num_threads(max((os.cpu_count() or 2) - 1, 1))
-        self._device = options.device or _best_device()
+        self._device = usable_device(options.device)
         self._pipeline = MotionMambaPipeline.from_pretrained(options.model).to(self._device)
         self._scheduler = self._pipeline.scheduler
         self._body = Body.load(options.smpl_model)
@@ -250,9 +250,3 @@ def _scheduler(name: str, shipped):
         "Euler": diffusers.EulerDiscreteScheduler,
     }[name]
     return kind.from_config(shipped.config)
-
-
-def _best_device() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -9,8 +9,8 @@ import asyncio
 import gc
 import logging
 import multiprocessing
+import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import contextmanager
@@ -23,8 +23,9 @@ from motionmamba.memory import keep_freed_memory
 
 PATIENCE = 3.0  # seconds that a task has to end once it is cancelled
 LIMIT = 180.0  # seconds without any news after which a task is given up
-NO_MODEL = 2  # exit status of a process that cannot load its model
 _POLL = 0.03
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_CAN_BLOCK = hasattr(signal, "pthread_sigmask")  # not on Windows
 
 SORRY = "Something went wrong in the making of this motion; try again, or try another seed."
 _DIED = "The worker stopped in the midst of this motion and is being started again; try again."
@@ -47,22 +48,41 @@ class Cancelled(Exception):
 
 
 @contextmanager
-def quick_imports():
-    """No collection of garbage meanwhile: of thousands of modules there is none, and it is slow."""
+def uncollected():
+    """No search for garbage among what is loaded meanwhile, now or later: slow, and in vain."""
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
+@contextmanager
+def _sheltered():
+    """Signals that end a program wait meanwhile, also for a process that is started, until it
+    unblocks them.
+    """
+    if not _CAN_BLOCK:
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Worker:
-    """The page's side: the process, who waits for it, and what it says."""
+    """The page's side: the process, who waits for it, and what it says.
+
+    `info` is what the model says of itself once it is loaded, `reason` why it cannot be.
+    """
 
     def __init__(self, options: Options):
         self.line = Line()
-        self.info: dict[str, Any] | None = None
-        self.problem = ""
+        self.info: dict[str, Any] = {}
+        self.reason = ""
         self._options = options
         self._context = multiprocessing.get_context("spawn")
         self._process = None
@@ -70,14 +90,34 @@ class Worker:
     def start(self) -> None:
         self._stop = self._context.Event()
         self._pipe, other = self._context.Pipe()
-        self._process = self._context.Process(
+        process = self._context.Process(
             target=_serve, args=(other, self._stop, self._options), daemon=True
         )
-        self._process.start()
+        with _sheltered():
+            process.start()
+            self._process = process
         other.close()
         self._ready = False
 
+    def wait(self) -> None:
+        """Returns when the model is loaded.
+
+        Raises:
+            ValueError: when it cannot be, with the reason for whoever runs the page.
+        """
+        try:
+            self._hear()
+        except EOFError:
+            self._process.join()
+            self.reason = _why_ended(self._process.exitcode)
+        if self.reason:
+            raise ValueError(self.reason)
+
     def close(self) -> None:
+        self._end()
+        self._stop = None  # and with it what the system would miss if the program ended at once
+
+    def _end(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -87,13 +127,8 @@ class Worker:
     def pid(self) -> int:
         return self._process.pid
 
-    @property
-    def hopeless(self) -> bool:
-        """Whether the model cannot be loaded."""
-        return self._process is not None and self._process.exitcode == NO_MODEL
-
     def _restart(self) -> None:
-        self.close()
+        self._end()
         self.start()
 
     async def run(self, client: str, task: str, *arguments) -> AsyncIterator[tuple[str, Any]]:
@@ -107,7 +142,7 @@ class Worker:
             while place := self.line.place(ticket):
                 yield "waiting", place
                 await asyncio.sleep(0.25)
-            if not (self.problem or (self._process and self._process.is_alive())):
+            if not (self.reason or self._process.is_alive()):
                 self._restart()
             async for _ in self._loaded():
                 yield "loading", None
@@ -150,30 +185,23 @@ class Worker:
         while (await self._receive())[0] not in ("done", *_ERRORS):
             pass
 
-    async def load(self) -> dict[str, Any]:
-        """What the worker says of its model once it is there; nothing if it will not be."""
-        try:
-            while self.info is None and not self.problem:
-                if self._process and self._pipe.poll() and len(self.line) == 0:
-                    async for _ in self._loaded():
-                        pass
-                await asyncio.sleep(0.1)
-        except (EOFError, Refused):  # told to who asks for a motion
-            pass
-        return self.info or {}
-
     async def _loaded(self) -> AsyncIterator[None]:
-        if self.problem:
-            raise Failed(self.problem)
-        while not self._ready:
+        """Until the model is loaded by a process that had to be started again."""
+        while not (self._ready or self.reason):
             yield
-            if not self._pipe.poll():
+            if self._pipe.poll():
+                self._hear()
+            else:
                 await asyncio.sleep(0.1)
-                continue
-            kind, value = self._pipe.recv()
-            if kind == Failed.kind:
-                self.problem = value
-                raise Failed(value)
+        if self.reason:
+            raise Failed(_NO_MODEL)
+
+    def _hear(self) -> None:
+        """Takes the first that a process says: what its model is, or why there is none."""
+        kind, value = self._pipe.recv()
+        if kind == Failed.kind:
+            self.reason = value
+        else:
             self.info, self._ready = value, True
 
     def _send(self, message) -> bool:
@@ -205,24 +233,34 @@ def _background(work) -> None:
     task.add_done_callback(_tasks.discard)
 
 
+def _why_ended(status: int) -> str:
+    """Why there is no model, of a process that could not say so itself."""
+    how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
+    return (
+        f"the worker was ended ({how}) before it had loaded the model; if memory ran out, close "
+        "other programs"
+    )
+
+
 def _serve(pipe, stop, options: Options) -> None:
     """The process: loads the model, then does tasks until the page is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the page is told, and ends this process too
+    if _CAN_BLOCK:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     keep_freed_memory()
     logging.getLogger("diffusers").setLevel(logging.ERROR)
-    with quick_imports():
-        from motionmamba.app.studio import Studio
 
     def check() -> None:
         if stop.is_set():
             raise Cancelled
 
     try:
-        studio = Studio(options, check)
-    except (ValueError, OSError) as error:
-        pipe.send((Failed.kind, _NO_MODEL))
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(NO_MODEL)
+        studio = _studio(options, check)
+    except Exception as error:  # files of others break in ways of their own
+        if os.environ.get("MOTIONMAMBA_DEBUG"):
+            raise
+        pipe.send((Failed.kind, _reason(error)))
+        return
     pipe.send(("ready", studio.info()))
     while True:
         while not pipe.poll() and studio.use_idle_time():
@@ -244,6 +282,19 @@ def _serve(pipe, stop, options: Options) -> None:
         except Exception:
             logging.exception("a task failed")
             pipe.send((Failed.kind, SORRY))
+
+
+def _studio(options: Options, check):
+    with uncollected():
+        from motionmamba.app.studio import Studio
+
+        return Studio(options, check)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (ValueError, OSError)) and str(error):
+        return str(error)  # the library's own, a sentence
+    return f"the model cannot be loaded: {type(error).__name__}: {error}"
 
 
 def _sentence(error: ValueError) -> str:

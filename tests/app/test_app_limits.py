@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from motionmamba.app.about import model_card, this_machine
+from motionmamba.app.about import model_card
 from motionmamba.app.limits import (
     LARGEST_SEED,
     LONGEST_PROMPT,
@@ -160,4 +160,3 @@ def test_the_card_tells_of_the_model(tmp_path):
     assert "CC BY-NC 4.0" in card and "recordings" in card and not card.startswith("---")
     assert "](.." not in card
     assert "no model card" in model_card(str(tmp_path))
-    assert "not loaded" in this_machine({})

@@ -241,7 +241,9 @@ def test_a_killed_worker_is_told_and_comes_again(page, served):
     os.kill(served.worker.pid, 9)
     page.wait(lambda: "try again" in page.problem)
     page.open(**QUICK)
-    page.generate()
+    page.press("#generate")
+    page.wait(lambda: "being loaded" in page.status)
+    page.wait(lambda: page.status.startswith("Done"))
 
 
 def test_a_failed_video_leaves_the_motion(page, served):

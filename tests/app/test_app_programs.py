@@ -1,15 +1,20 @@
 """The same for programs, and what nobody gets."""
 
 import json
+import os
+import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from motionmamba.motion.motion import Motion
+from motionmamba.pipeline import EMBEDDED_MODEL
 
 QUICK = {"prompt": "a person walks", "seconds": 1, "steps": 1, "seed": 5}
 
@@ -163,9 +168,55 @@ def test_nothing_else_is_served_or_taken(http):
     assert "default-src 'self'" in answer.headers["content-security-policy"]
 
 
-def run(*arguments: str) -> subprocess.Popen:
+def run(*arguments: str, **environment: str) -> subprocess.Popen:
     command = [sys.executable, "-c", "from motionmamba.cli import main; main()", "app", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **environment},
+    )
+
+
+def left_by(process: subprocess.Popen) -> list[str]:
+    """Processes of its session, when they had some time to end."""
+    until = time.monotonic() + 5
+    while (left := _session(process.pid)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return left
+
+
+def _session(number: int) -> list[str]:
+    found = []
+    for each in psutil.process_iter():
+        try:
+            if os.getsid(each.pid) == number and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(" ".join(each.cmdline()))
+        except (psutil.Error, OSError):  # it has ended meanwhile
+            pass
+    return found
+
+
+def test_whoever_gets_an_answer_can_generate_at_once():
+    """Nobody is answered while the model is loaded, then nobody waits for it."""
+    import httpx
+
+    address = "http://127.0.0.1:7870"
+    process = run("--port", "7870")
+    try:
+        assert "loading the model" in process.stdout.readline()
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(address)
+        assert address in process.stdout.readline()
+        assert httpx.get(address).is_success
+        assert httpx.get(f"{address}/api/about").json()["shipped"]
+        assert httpx.post(f"{address}/api/generate", json=QUICK, timeout=60).is_success
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+    assert not left_by(process)
 
 
 def test_a_password_is_asked_for(tmp_path):
@@ -173,6 +224,7 @@ def test_a_password_is_asked_for(tmp_path):
 
     process = run("--port", "7871", "--auth", "ada:secret")
     try:
+        assert "loading" in process.stdout.readline()
         assert "7871" in process.stdout.readline()
         with httpx.Client(base_url="http://127.0.0.1:7871") as http:
             assert http.get("/api/about").status_code == 401
@@ -189,13 +241,57 @@ def test_a_password_is_asked_for(tmp_path):
     ("arguments", "said"),
     [
         (("--model", "there/is/no/such/folder"), "there/is/no/such/folder"),
+        (("--model", "{broken}"), "denoiser"),
         (("--smpl-model", "none.npz"), "none.npz"),
+        (("--device", "abacus"), "abacus"),
         (("--auth", "ada"), "user:password"),
         (("--host", "192.0.2.1"), "192.0.2.1"),
     ],
 )
-def test_what_cannot_be_served_is_one_sentence(arguments, said):
-    process = run("--port", "7872", *arguments)
+def test_what_cannot_be_served_is_one_sentence(arguments, said, tmp_path):
+    broken, temporary = tmp_path / "broken", tmp_path / "temporary"
+    temporary.mkdir()
+    if "{broken}" in arguments:
+        shutil.copytree(EMBEDDED_MODEL, broken)
+        os.truncate(broken / "denoiser" / "diffusion_pytorch_model.safetensors", 1_000_000)
+    given = [argument.format(broken=broken) for argument in arguments]
+    process = run("--port", "7872", *given, TMPDIR=str(temporary))
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert errors.startswith("error: ") and said in errors and errors.count("\n") == 1
+    assert not left_by(process) and not list(temporary.glob("motionmamba-*"))
+
+
+def test_a_worker_killed_at_start_is_one_sentence(tmp_path):
+    process = run("--port", "7873", TMPDIR=str(tmp_path))
+    assert "loading" in process.stdout.readline()
+    _worker_of(process).kill()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.startswith("error: ") and "SIGKILL" in errors and errors.count("\n") == 1
+    assert not left_by(process) and not list(tmp_path.glob("motionmamba-*"))
+
+
+def _worker_of(process: subprocess.Popen) -> psutil.Process:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        for child in psutil.Process(process.pid).children():
+            if "spawn_main" in " ".join(child.cmdline()):
+                return child
+        time.sleep(0.02)
+    raise AssertionError("no worker was started")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("after", [0.0, 0.02, 0.5, 1.5, 3.0])
+def test_a_start_is_interrupted(number, after, tmp_path):
+    """To all processes of a terminal, as its Ctrl+C does."""
+    process = run("--port", "7874", TMPDIR=str(tmp_path))
+    assert "loading" in process.stdout.readline()
+    time.sleep(after)
+    began = time.monotonic()
+    os.killpg(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert time.monotonic() - began < 5
+    assert process.returncode == 130 and "Traceback" not in errors
+    assert not left_by(process) and not list(tmp_path.glob("motionmamba-*"))

@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import sys
+import signal
 import time
-from contextlib import aclosing
+from contextlib import aclosing, closing
 
 import pytest
 
@@ -15,9 +15,12 @@ from motionmamba.app.worker import Options, Worker
 
 def serve(pipe, stop, options):
     """A worker without a model."""
-    if options.model:
+    if options.model == "none":
         pipe.send(("failed", "no such model"))
-        sys.exit(module.NO_MODEL)
+        return
+    if options.model == "fatal":
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(0.5)
     pipe.send(("ready", {"max_seconds": 9.8}))
     while True:
         try:
@@ -43,23 +46,21 @@ def serve(pipe, stop, options):
 @pytest.fixture
 def worker(monkeypatch):
     monkeypatch.setattr(module, "_serve", serve)
-    worker = Worker(Options())
-    yield worker
-    worker.close()
+    with closing(Worker(Options())) as worker:
+        worker.start()
+        worker.wait()
+        yield worker
 
 
 async def events(worker, task, *arguments, client="a"):
     async with aclosing(worker.run(client, task, *arguments)) as found:
-        return [event async for event in found if event[0] != "loading"]
+        return [event async for event in found]
 
 
-def test_progress_then_the_end(worker):
-    async def run():
-        assert await worker.load() == {"max_seconds": 9.8}
-        return await events(worker, "count", 3)
-
-    worker.start()
-    assert asyncio.run(run()) == [("denoising", (n, 3)) for n in (1, 2, 3)]
+def test_progress_at_once_then_the_end(worker):
+    assert worker.info == {"max_seconds": 9.8}
+    counted = asyncio.run(events(worker, "count", 3))
+    assert counted == [("denoising", (n, 3)) for n in (1, 2, 3)]
     assert len(worker.line) == 0
 
 
@@ -96,9 +97,12 @@ def test_a_dead_worker_is_started_again(worker):
             await events(worker, "die")
         with pytest.raises(Refused, match="not this one"):
             await events(worker, "refuse")
+        os.kill(worker.pid, signal.SIGKILL)
+        worker._process.join(5)
         return await events(worker, "count", 1)
 
-    assert asyncio.run(run())[-1] == ("denoising", (1, 1))
+    found = asyncio.run(run())
+    assert found[0] == ("loading", None) and found[-1] == ("denoising", (1, 1))
 
 
 def test_others_wait_for_their_turn_and_see_their_place(worker):
@@ -113,17 +117,23 @@ def test_others_wait_for_their_turn_and_see_their_place(worker):
     assert all(each[-1] == ("denoising", (10, 10)) for each in (first, second, third))
 
 
-def test_a_model_that_cannot_be_loaded_is_told_each_time(monkeypatch):
+@pytest.mark.parametrize(("model", "said"), [("none", "no such model"), ("fatal", "SIGKILL")])
+def test_who_waits_for_a_model_is_told_why_there_is_none(monkeypatch, model, said):
     monkeypatch.setattr(module, "_serve", serve)
-    worker = Worker(Options(model="none"))
+    with closing(Worker(Options(model=model))) as worker:
+        worker.start()
+        with pytest.raises(ValueError, match=said):
+            worker.wait()
 
+
+def test_a_model_that_cannot_be_loaded_again_is_told_each_time(worker):
     async def run():
+        worker._options = Options(model="none")
+        os.kill(worker.pid, signal.SIGKILL)
+        worker._process.join(5)
         for _ in range(2):
-            with pytest.raises(Refused, match="no such model"):
+            with pytest.raises(Refused, match="cannot be loaded"):
                 await events(worker, "count", 1)
-        return await worker.load()
 
-    assert asyncio.run(run()) == {}
-    worker._process.join(5)
-    assert worker.hopeless
-    worker.close()
+    asyncio.run(run())
+    assert worker.reason == "no such model"

@@ -129,16 +129,19 @@ class MiniLMTextEncoder(TextEncoder):
     def channels(self) -> int:
         return self.bert.config.hidden_size
 
-    def _tokenize(self, text: str) -> list[int]:
-        encoding = self.tokenizer.encode(text)
+    def _tokenize(self, texts: list[str]) -> list[list[int]]:
         limit = self.config.max_tokens
-        if len(encoding.ids) <= limit:
-            return encoding.ids
-        self._warn_cut(text, text[encoding.offsets[limit - 1][0] :], limit)
-        return encoding.ids[: limit - 1] + encoding.ids[-1:]
+        found = []
+        for text, encoding in zip(texts, self.tokenizer.encode_batch(texts), strict=True):
+            ids = encoding.ids
+            if len(ids) > limit:
+                self._warn_cut(text, text[encoding.offsets[limit - 1][0] :], limit)
+                ids = ids[: limit - 1] + ids[-1:]
+            found.append(ids)
+        return found
 
     def _encode(self, texts: list[str]) -> TextEmbedding:
-        ids = [torch.tensor(self._tokenize(text)) for text in texts]
+        ids = [torch.tensor(ids) for ids in self._tokenize(texts)]
         mask = _length_mask([len(i) for i in ids]).to(self.device)
         padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True).to(self.device)
         tokens = self.bert(input_ids=padded, attention_mask=mask.long()).last_hidden_state

@@ -44,6 +44,10 @@ class CaptionEmbeddings:
     def to(self, device) -> "CaptionEmbeddings":
         return CaptionEmbeddings(self.tokens.to(device), self.counts.to(device))
 
+    def split(self) -> tuple[torch.Tensor, ...]:
+        """The tokens (S, C) of each caption."""
+        return self.tokens.split(self.counts.tolist())
+
     def padded(self, index: torch.Tensor) -> TextEmbedding:
         """Captions `index` (B,), padded with zeros to the longest of all."""
         place = torch.arange(self.longest, device=index.device)
@@ -69,14 +73,18 @@ def embed_captions(
     missing = sorted(wanted - known.keys(), key=lambda text: (len(text), text))
     bar = tqdm(total=len(missing), desc="embedding captions", leave=False, disable=not missing)
     for i in range(0, len(missing), CAPTIONS_IN_FILE):
-        made = {}
-        for j in range(i, min(i + CAPTIONS_IN_FILE, len(missing)), batch_size):
-            texts = missing[j : min(j + batch_size, i + CAPTIONS_IN_FILE)]
-            made |= zip(texts, _embed(encoder, texts), strict=True)
-            bar.update(len(texts))
-        _write(folder, made)
-        known |= made
-    return _pack([known[text] for text in captions])
+        texts = missing[i : i + CAPTIONS_IN_FILE]
+        parts = []
+        for j in range(0, len(texts), batch_size):
+            parts.append(_embed(encoder, texts[j : j + batch_size]))
+            bar.update(len(parts[-1]))
+        made = CaptionEmbeddings(
+            torch.cat([part.tokens for part in parts]), torch.cat([part.counts for part in parts])
+        )
+        _write(folder, texts, made)
+        known |= zip(texts, made.split(), strict=True)
+    rows = [known[text] for text in captions]
+    return CaptionEmbeddings(torch.cat(rows), torch.tensor([len(row) for row in rows]))
 
 
 def _fingerprint(encoder: TextEncoder) -> str:
@@ -89,14 +97,9 @@ def _fingerprint(encoder: TextEncoder) -> str:
     return digest.hexdigest()[:16]
 
 
-def _embed(encoder: TextEncoder, texts: list[str]) -> list[torch.Tensor]:
+def _embed(encoder: TextEncoder, texts: list[str]) -> CaptionEmbeddings:
     tokens, mask = encoder.encode(texts)
-    pairs = zip(tokens.half().cpu(), mask.cpu(), strict=True)
-    return [row[valid] for row, valid in pairs]
-
-
-def _pack(rows: list[torch.Tensor]) -> CaptionEmbeddings:
-    return CaptionEmbeddings(torch.cat(rows), torch.tensor([len(row) for row in rows]))
+    return CaptionEmbeddings(tokens[mask].half().cpu(), mask.sum(1).cpu())
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:
@@ -104,8 +107,8 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         stored = load_file(path)
         texts = json.loads(stored["captions"].numpy().tobytes())
-        tokens = stored["tokens"].split(stored["counts"].tolist())
-        return dict(zip(texts, tokens, strict=True))
+        embeddings = CaptionEmbeddings(stored["tokens"], stored["counts"])
+        return dict(zip(texts, embeddings.split(), strict=True))
     except (SafetensorError, KeyError, ValueError, RuntimeError):
         path.unlink(missing_ok=True)
         return {}
@@ -113,16 +116,15 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         return {}
 
 
-def _write(folder: Path, made: dict[str, torch.Tensor]):
+def _write(folder: Path, texts: list[str], embeddings: CaptionEmbeddings):
     folder.mkdir(parents=True, exist_ok=True)
-    texts = json.dumps(list(made), ensure_ascii=False).encode()
-    embeddings = _pack(list(made.values()))
+    captions = json.dumps(texts, ensure_ascii=False).encode()
     content = {
-        "captions": torch.frombuffer(bytearray(texts), dtype=torch.uint8),
+        "captions": torch.frombuffer(bytearray(captions), dtype=torch.uint8),
         "tokens": embeddings.tokens,
         "counts": embeddings.counts,
     }
-    name = hashlib.sha256(texts).hexdigest()[:16]
+    name = hashlib.sha256(captions).hexdigest()[:16]
     partial = folder / f".{name}.{uuid.uuid4().hex}.partial"
     save_file(content, partial)
     os.replace(partial, folder / f"{name}.safetensors")

@@ -59,8 +59,8 @@ def selective_scan(
         delta_softplus: whether delta passes through a softplus, after `delta_bias`.
         return_last_state: whether to return the last state, too.
         reverse: whether to scan from the last step to the first; G values set each group.
-        backend: "reference", "torch", "triton", or "auto": triton on CUDA where it is installed,
-            else torch.
+        backend: "reference", "torch", "numba", "triton", or "auto": triton on CUDA and numba on
+            processors where they are installed and can (numba has no gradients), else torch.
         lengths: (B,) integers: how many first steps of each sequence count. The others leave
             the state as it is, in both directions, and their output is zero.
         initial_state: (B, D, N), the state before the first step that is scanned; zero without.
@@ -180,31 +180,35 @@ def _scan(
     u, delta, A, B, C, *others = tensors
     B, C = (m.unsqueeze(1) if m.ndim == 3 else m for m in (B, C))
     reverse = per_group("reverse", reverse, B.shape[1])
-    return _backend(backend, u, A, reverse)(
-        u,
-        delta,
-        A,
-        B,
-        C,
-        *others,
-        lengths,
-        delta_softplus=delta_softplus,
-        reverse=reverse,
-        zoh=discretization == "zoh",
+    exact = discretization == "zoh"
+    tensors = u, delta, A, B, C, *others
+    return _backend(backend, tensors, reverse, exact)(
+        *tensors, lengths, delta_softplus=delta_softplus, reverse=reverse, zoh=exact
     )
 
 
-def _backend(backend: str, u: Tensor, A: Tensor, reverse: tuple[bool, ...]):
-    obstacle = None
+def _backend(
+    backend: str, tensors: Sequence[Tensor | None], reverse: tuple[bool, ...], exact: bool
+):
+    u, _, A, *_ = tensors
+    triton = numba = None
     if A.shape[1] > TRITON_MAX_STATE:
-        obstacle = f"takes at most {TRITON_MAX_STATE} states, not {A.shape[1]}"
+        triton = f"takes at most {TRITON_MAX_STATE} states, not {A.shape[1]}"
     elif len(reverse) > TRITON_MAX_MIXED and any(reverse) and not all(reverse):
-        obstacle = f"mixes the directions of at most {TRITON_MAX_MIXED} groups, not {len(reverse)}"
-    name = choose_backend(backend, u, obstacle)
+        triton = f"mixes the directions of at most {TRITON_MAX_MIXED} groups, not {len(reverse)}"
+    if exact:
+        numba = "has no exact discretization"
+    elif torch.is_grad_enabled() and any(m is not None and m.requires_grad for m in tensors):
+        numba = "has no gradients"
+    name = choose_backend(backend, u, triton, numba)
     if name == "reference":
         return selective_scan_reference
     if name == "torch":
         return selective_scan_torch
+    if name == "numba":
+        from motionmamba.ops.selective_scan_numba import selective_scan_numba
+
+        return selective_scan_numba
     from motionmamba.ops.selective_scan_triton import selective_scan_triton
 
     return selective_scan_triton

@@ -7,7 +7,6 @@ from scan_inputs import make_inputs
 from torch.nn import functional as F
 
 from motionmamba.ops import (
-    default_backend,
     selective_scan,
     selective_scan_torch,
     selective_state_update,
@@ -459,7 +458,3 @@ def test_bad_arguments_of_an_update_are_named(name, value, error, message):
     inputs |= dict(B=zeros(2, 2, 3), C=zeros(2, 2, 3), D=zeros(6), z=zeros(2, 6))
     with pytest.raises(error, match=message):
         selective_state_update(**inputs | {name: value})
-
-
-def test_default_backend_on_cpu_is_torch():
-    assert default_backend("cpu") == "torch"

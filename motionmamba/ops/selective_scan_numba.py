@@ -1,0 +1,227 @@
+"""The selective scan on processors, compiled by Numba, without gradients.
+
+The states of some channels stay in the first-level cache while all steps pass by. PyTorch
+operations write and read them five times a step, and cost a launch each.
+"""
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+import torch
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from torch import Tensor
+from torch.nn import functional as F
+
+LANES = 64  # channels that are computed together, some vectors of any processor
+WORTH_A_THREAD = 1 << 22  # states of all steps
+
+_f32 = np.float32
+ZERO, ONE, TWO = _f32(0), _f32(1), _f32(2)
+LOG2_E = _f32(math.log2(math.e))
+# 2 ** x is 0 and infinite beyond; the sum of x and MAGIC has x, rounded, and the bias of exponents
+# in its lowest bits
+LEAST, MOST, MAGIC = _f32(-127), _f32(128), _f32(1.5 * 2**23 + 127)
+LN_2 = _f32(0.693359375)  # few bits, so that whole multiples are exact
+LN_2_REST = _f32(math.log(2) - 0.693359375)
+P2, P3, P4, P5, P6, P7 = (_f32(1 / math.factorial(k)) for k in range(2, 8))
+E1, E2, E3, E4, E5, E6, E7 = (_f32(math.log(2) ** k / math.factorial(k)) for k in range(1, 8))
+L3, L5, L7, L9, L11, L13, L15 = (_f32(1 / k) for k in range(3, 17, 2))
+
+
+def selective_scan_numba(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    delta_bias: Tensor | None,
+    initial_state: Tensor | None,
+    lengths: Tensor | None,
+    *,
+    delta_softplus: bool,
+    reverse: tuple[bool, ...],
+    zoh: bool,
+) -> tuple[Tensor, Tensor]:
+    """`selective_scan` with B, C (B, G, N, L), in float32; `zoh` is False."""
+    batch, channels, length = u.shape
+    groups, N = len(reverse), A.shape[1]
+    shape = batch, groups, N, channels // groups
+    x, steps = (m.transpose(1, 2).float().contiguous().view(*shape[:2], -1) for m in (u, delta))
+    x, steps = (m.view(batch, length, groups, -1).numpy() for m in (x, steps))
+    by_step = (m.permute(0, 3, 1, 2).float().numpy() for m in (B, C))
+    limits = torch.finfo(torch.float32)
+    rate = (A.float() * LOG2_E.item()).clamp_(limits.min, limits.max)
+    rate = rate.view(groups, -1, N).transpose(1, 2).contiguous().numpy()
+    D, delta_bias = (
+        (A.new_zeros(channels) if m is None else m).float().contiguous().view(groups, -1).numpy()
+        for m in (D, delta_bias)
+    )
+    if initial_state is None:
+        state = torch.zeros(shape)
+    else:
+        state = (
+            initial_state.float()
+            .view(batch, groups, -1, N)
+            .transpose(2, 3)
+            .clone(memory_format=torch.contiguous_format)
+        )
+    ends = np.full(batch, length) if lengths is None else lengths.long().numpy()
+    y = torch.empty(batch, length, groups, shape[3])
+    arrays = x, steps, rate, *by_step, D, delta_bias, state.numpy(), ends, y.numpy()
+    _run(*arrays, np.array(reverse), delta_softplus)
+    y = y.flatten(2)
+    if z is not None:
+        y *= F.silu(z.transpose(1, 2).float())
+    return y.transpose(1, 2).to(u.dtype), state.transpose(2, 3).flatten(1, 2)
+
+
+def _run(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus):
+    """`_scan` of everything, in as many threads as PyTorch has, where it is worth that."""
+    batch, _, groups, width = x.shape
+    threads = torch.get_num_threads() if x.size * rate.shape[1] >= WORTH_A_THREAD else 1
+    # channels of one sequence are divided where there are too few sequences
+    parts = 1 if batch * groups >= threads else math.ceil(width / LANES)
+    tasks = batch * groups * parts
+    cuts = pairwise(tasks * i // threads for i in range(threads + 1))
+    arguments = x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, parts
+    own, *others = cuts
+    if not others:
+        _scan(*arguments, *own)
+        return
+    # threads of its own for each scan: those of a pool would not survive a fork
+    with ThreadPoolExecutor(len(others)) as pool:
+        running = [pool.submit(_scan, *arguments, *cut) for cut in others]
+        _scan(*arguments, *own)
+        for future in running:
+            future.result()
+
+
+@intrinsic
+def _as_float(typing, bits):
+    def bitcast(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.FloatType())
+
+    return types.float32(types.int32), bitcast
+
+
+@intrinsic
+def _as_int(typing, x):
+    def bitcast(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), bitcast
+
+
+@njit(inline="always")
+def _exp2(x):
+    """2 ** x by a polynomial of its fraction and the bits of its whole part: a vector's work."""
+    # unlike min and max, these keep NaN
+    x = LEAST if x < LEAST else x
+    x = MOST if x > MOST else x
+    shifted = x + MAGIC
+    f = x - (shifted - MAGIC)
+    power = ONE + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * (E5 + f * (E6 + f * E7))))))
+    return power * _as_float(_as_int(shifted) << np.int32(23))
+
+
+@njit(inline="always")
+def _softplus(x):
+    """max(x, 0) + log1p(t), t = exp(-|x|), by the series of 2 artanh(t / (2 + t))."""
+    least = -abs(x)
+    least = LEAST * LN_2 if least < LEAST * LN_2 else least
+    shifted = least * LOG2_E + MAGIC
+    whole = shifted - MAGIC
+    # in two parts, as steps of e^-40 shall be as precise as others
+    f = (least - whole * LN_2) - whole * LN_2_REST
+    t = ONE + f * (ONE + f * (P2 + f * (P3 + f * (P4 + f * (P5 + f * (P6 + f * P7))))))
+    t *= _as_float(_as_int(shifted) << np.int32(23))
+    s = t / (TWO + t)
+    q = s * s
+    series = ONE + q * (L3 + q * (L5 + q * (L7 + q * (L9 + q * (L11 + q * (L13 + q * L15))))))
+    return max(x, ZERO) + TWO * s * series
+
+
+def _compiled(function):
+    """Machine code, kept on disk for the next process where a place for it can be found."""
+    options = dict(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
+    try:
+        return njit(cache=True, **options)(function)
+    except RuntimeError:
+        return njit(**options)(function)
+
+
+@_compiled
+def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, parts, first, last):
+    """Tasks `first` to `last`: a part of the channels of a group of a sequence each.
+
+    x, steps, y (B, L, G, E); rate (G, N, E), to the base 2; B, C (B, L, G, N); D, bias (G, E);
+    state (B, G, N, E), overwritten; ends (B,): steps that count; reverse (G,).
+    """
+    _, length, groups, width = x.shape
+    N = rate.shape[1]
+    padded = -(-N // 4) * 4
+    blocks = math.ceil(math.ceil(width / LANES) / parts)
+    rates = np.zeros((blocks, padded, LANES), np.float32)
+    states = np.zeros((blocks, padded, LANES), np.float32)
+    b, c = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
+    value, step = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    entering, out = np.zeros(LANES, np.float32), np.zeros(LANES, np.float32)
+    for task in range(first, last):
+        sequence, group = task // parts // groups, task // parts % groups
+        begin = task % parts * blocks * LANES
+        end = min(width, begin + blocks * LANES)
+        for k in range(blocks):
+            start = begin + k * LANES
+            for n in range(N):
+                for lane in range(min(LANES, end - start)):
+                    rates[k, n, lane] = rate[group, n, start + lane]
+                    states[k, n, lane] = state[sequence, group, n, start + lane]
+        for i in range(ends[sequence]):
+            t = ends[sequence] - 1 - i if reverse[group] else i
+            for n in range(N):
+                b[n], c[n] = B[sequence, t, group, n], C[sequence, t, group, n]
+            for k in range(blocks):
+                start = begin + k * LANES
+                stop = min(end, start + LANES)
+                # of slices, Numba knows that no index is negative
+                inputs = x[sequence, t, group, start:stop]
+                sizes, biases = steps[sequence, t, group, start:stop], bias[group, start:stop]
+                outputs, weights = y[sequence, t, group, start:stop], D[group, start:stop]
+                for lane in range(stop - start):
+                    value[lane] = inputs[lane]
+                    step[lane] = sizes[lane] + biases[lane]
+                if softplus:
+                    for lane in range(LANES):
+                        step[lane] = _softplus(step[lane])
+                for lane in range(LANES):
+                    entering[lane] = step[lane] * value[lane]
+                    out[lane] = ZERO
+                # four at a time, which reads step, input and output a quarter as often
+                for n in range(0, padded, 4):
+                    b0, b1, b2, b3 = b[n], b[n + 1], b[n + 2], b[n + 3]
+                    c0, c1, c2, c3 = c[n], c[n + 1], c[n + 2], c[n + 3]
+                    for lane in range(LANES):
+                        size, fed = step[lane], entering[lane]
+                        s0 = _exp2(size * rates[k, n, lane]) * states[k, n, lane] + b0 * fed
+                        s1 = _exp2(size * rates[k, n + 1, lane]) * states[k, n + 1, lane] + b1 * fed
+                        s2 = _exp2(size * rates[k, n + 2, lane]) * states[k, n + 2, lane] + b2 * fed
+                        s3 = _exp2(size * rates[k, n + 3, lane]) * states[k, n + 3, lane] + b3 * fed
+                        states[k, n, lane], states[k, n + 1, lane] = s0, s1
+                        states[k, n + 2, lane], states[k, n + 3, lane] = s2, s3
+                        out[lane] += (c0 * s0 + c1 * s1) + (c2 * s2 + c3 * s3)
+                for lane in range(stop - start):
+                    outputs[lane] = out[lane] + weights[lane] * value[lane]
+        for t in range(ends[sequence], length):
+            for channel in range(begin, end):
+                y[sequence, t, group, channel] = ZERO
+        for k in range(blocks):
+            start = begin + k * LANES
+            for n in range(N):
+                for lane in range(min(LANES, end - start)):
+                    state[sequence, group, n, start + lane] = states[k, n, lane]

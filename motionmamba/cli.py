@@ -18,6 +18,7 @@ app = typer.Typer(
     help="Type a sentence, get a moving human body.",
 )
 
+INTERRUPTED = 130  # exit status after Ctrl+C
 FILMS = (".mp4", ".webm", ".gif")
 SUFFIXES = ".mp4 .webm .gif .png .glb .usda .usdc .bvh .npz .html .json .npy"
 Out = Annotated[Path, typer.Option(help=f"Where to write: {SUFFIXES}")]
@@ -49,15 +50,18 @@ def run(application: typer.Typer, arguments: list[str] | None = None):
     warnings.showwarning = _show_warning
     keep_freed_memory()
     try:
-        sys.exit(application(args=arguments, standalone_mode=False))
+        status = application(args=arguments, standalone_mode=False)
     except typer.Abort:
-        _fail("interrupted", 130)
+        status = INTERRUPTED
     except FloatingPointError as error:
         _fail(f"error: {error}", 1)
     except Exception as error:
         if os.environ.get("MOTIONMAMBA_DEBUG") or not _is_bad_input(error):
             raise
         _fail(f"error: {_one_line(error)}", 2)
+    if status == INTERRUPTED:  # typer's, too, which says nothing then
+        _fail("interrupted", INTERRUPTED)
+    sys.exit(status)
 
 
 def _is_bad_input(error: Exception) -> bool:

@@ -11,6 +11,11 @@ def length_mask(lengths: torch.Tensor, size: int) -> torch.Tensor:
     return torch.arange(size, device=lengths.device) < lengths[:, None]
 
 
+def mean_token(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The mean (B, C) of those of the tokens (B, S, C) that the mask (B, S) has."""
+    return (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
+
+
 def check_choice(name: str, value, choices: tuple):
     """Raises ValueError unless the option `name` has one of the values `choices`."""
     if value not in choices:

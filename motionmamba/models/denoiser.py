@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from motionmamba.models.bidirectional import BidirectionalSpatialMamba
-from motionmamba.models.common import check_choice, check_tokens, length_mask, make_norm
+from motionmamba.models.common import check_choice, check_tokens, length_mask, make_norm, mean_token
 from motionmamba.models.embeddings import ConditionEmbedding, PositionalEmbedding
 from motionmamba.models.hierarchical import HierarchicalTemporalMamba
 from motionmamba.models.layers import Attention, Linear
@@ -310,7 +310,7 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
             timestep, encoder_hidden_states, encoder_attention_mask
         )
         x, mask = self._sequence(sample, lengths, time, text, text_mask)
-        condition = time + _masked_mean(text, text_mask)
+        condition = time + mean_token(text, text_mask)
 
         skips = []
         for block in self.encoder:
@@ -359,11 +359,6 @@ class MotionMambaDenoiser(ModelMixin, ConfigMixin):
         if self.links is not None:
             return self.links[level](torch.cat([x, skip], -1))
         return x + skip if self.config.skip == "add" else x
-
-
-def _masked_mean(tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    total = (tokens * mask[..., None]).sum(1)
-    return total / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def _resize(tokens: torch.Tensor, mask: torch.Tensor, size: int):

@@ -14,17 +14,25 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     They are oneDNN's, while `F.linear` is MKL's, which leaves AVX-512 out unless Intel made the
     processor, and takes twice as long.
     """
-    as_convolution = (
+    if x.ndim == 3 and _convolution_is_faster(x):
+        return _convolve(x, weight, bias)
+    return F.linear(x, weight, bias)
+
+
+def _convolution_is_faster(x: torch.Tensor) -> bool:
+    return (
         x.is_cpu
         and x.dtype == torch.float32
-        and x.ndim == 3
         and len(x) >= FEW_SEQUENCES
         and not torch.is_grad_enabled()
         and torch.backends.mkldnn.is_available()
     )
-    if not as_convolution:
-        return F.linear(x, weight, bias)
-    return F.conv2d(x.contiguous().mT[:, :, None], weight[:, :, None, None], bias)[:, :, 0].mT
+
+
+def _convolve(x: torch.Tensor, weight: torch.Tensor, bias=None, groups: int = 1) -> torch.Tensor:
+    """x (B, L, D) by weight (F, D / groups) to (B, L, F)."""
+    image = x.contiguous().mT[:, :, None]
+    return F.conv2d(image, weight[:, :, None, None], bias, groups=groups)[:, :, 0].mT
 
 
 class Linear(nn.Linear):
@@ -39,6 +47,10 @@ def grouped_linear(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
         x, weight = x.to(dtype), weight.to(dtype)
+    if _convolution_is_faster(x):
+        groups, _, size = weight.shape
+        y = _convolve(x.flatten(2), weight.mT.flatten(0, 1), groups=groups)
+        return y.unflatten(2, (groups, size))
     return _GroupedLinear.apply(x.flatten(0, 1), weight).unflatten(0, x.shape[:2])
 
 

@@ -5,6 +5,8 @@ from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
 from torch import nn
 
+from motionmamba.models.common import mean_token
+
 UNIT = 4  # frames: Guo et al. 2022 tell lengths apart in these
 
 
@@ -53,7 +55,7 @@ class LengthPredictor(ModelMixin, ConfigMixin):
                 f"the text has {states.shape[-1]} channels, this length predictor was trained on "
                 f"{self.config.text_channels}; use the text encoder that it was trained with"
             )
-        return self.layers(mean_token(states, mask).to(self.dtype))
+        return self.layers(mean_token(states.float(), mask).to(self.dtype))
 
     def classes(self, lengths: torch.Tensor) -> torch.Tensor:
         """The logit (B,) that stands for each of the lengths (B,) in frames.
@@ -83,12 +85,6 @@ class LengthPredictor(ModelMixin, ConfigMixin):
 
     def _probabilities(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         return self(states, mask).float().softmax(-1)
-
-
-def mean_token(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The mean (B, C) of those of the tokens (B, S, C) that the mask (B, S) has."""
-    states = states.float() * mask[..., None]
-    return states.sum(1) / mask.sum(1, keepdim=True).clamp(min=1)
 
 
 def median_length(probabilities: torch.Tensor) -> torch.Tensor:

@@ -28,7 +28,7 @@ LEAST, MOST, MAGIC = _f32(-127), _f32(128), _f32(1.5 * 2**23 + 127)
 LN_2 = _f32(0.693359375)  # few bits, so that whole multiples are exact
 LN_2_REST = _f32(math.log(2) - 0.693359375)
 P2, P3, P4, P5, P6, P7 = (_f32(1 / math.factorial(k)) for k in range(2, 8))
-E1, E2, E3, E4, E5, E6, E7 = (_f32(math.log(2) ** k / math.factorial(k)) for k in range(1, 8))
+E1, E2, E3, E4, E5, E6 = (_f32(math.log(2) ** k / math.factorial(k)) for k in range(1, 7))
 L3, L5, L7, L9, L11, L13, L15 = (_f32(1 / k) for k in range(3, 17, 2))
 
 
@@ -50,41 +50,34 @@ def selective_scan_numba(
 ) -> tuple[Tensor, Tensor]:
     """`selective_scan` with B, C (B, G, N, L), in float32; `zoh` is False."""
     batch, channels, length = u.shape
-    groups, N = len(reverse), A.shape[1]
-    shape = batch, groups, N, channels // groups
-    x, steps = (m.transpose(1, 2).float().contiguous().view(*shape[:2], -1) for m in (u, delta))
-    x, steps = (m.view(batch, length, groups, -1).numpy() for m in (x, steps))
-    by_step = (m.permute(0, 3, 1, 2).float().numpy() for m in (B, C))
+    groups = len(reverse)
+    x, steps = (
+        m.transpose(1, 2).float().contiguous().unflatten(2, (groups, -1)).numpy()
+        for m in (u, delta)
+    )
     limits = torch.finfo(torch.float32)
     rate = (A.float() * LOG2_E.item()).clamp_(limits.min, limits.max)
-    rate = rate.view(groups, -1, N).transpose(1, 2).contiguous().numpy()
-    D, delta_bias = (
-        (A.new_zeros(channels) if m is None else m).float().contiguous().view(groups, -1).numpy()
-        for m in (D, delta_bias)
+    B, C = (m.permute(0, 3, 1, 2).float().numpy() for m in (B, C))
+    D, bias = (A.new_zeros(channels) if m is None else m for m in (D, delta_bias))
+    rate, D, bias = (
+        m.float().contiguous().unflatten(0, (groups, -1)).numpy() for m in (rate, D, bias)
     )
-    if initial_state is None:
-        state = torch.zeros(shape)
-    else:
-        state = (
-            initial_state.float()
-            .view(batch, groups, -1, N)
-            .transpose(2, 3)
-            .clone(memory_format=torch.contiguous_format)
-        )
+    state = u.new_zeros(batch, channels, A.shape[1], dtype=torch.float32)
+    if initial_state is not None:
+        state.copy_(initial_state)
     ends = np.full(batch, length) if lengths is None else lengths.long().numpy()
-    y = torch.empty(batch, length, groups, shape[3])
-    arrays = x, steps, rate, *by_step, D, delta_bias, state.numpy(), ends, y.numpy()
-    _run(*arrays, np.array(reverse), delta_softplus)
-    y = y.flatten(2)
+    y = u.new_empty(batch, length, channels, dtype=torch.float32)
+    into = state.unflatten(1, (groups, -1)).numpy(), ends, y.unflatten(2, (groups, -1)).numpy()
+    _run(x, steps, rate, B, C, D, bias, *into, np.array(reverse), delta_softplus)
     if z is not None:
         y *= F.silu(z.transpose(1, 2).float())
-    return y.transpose(1, 2).to(u.dtype), state.transpose(2, 3).flatten(1, 2)
+    return y.transpose(1, 2).to(u.dtype), state
 
 
 def _run(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus):
     """`_scan` of everything, in as many threads as PyTorch has, where it is worth that."""
     batch, _, groups, width = x.shape
-    threads = torch.get_num_threads() if x.size * rate.shape[1] >= WORTH_A_THREAD else 1
+    threads = torch.get_num_threads() if x.size * rate.shape[2] >= WORTH_A_THREAD else 1
     # channels of one sequence are divided where there are too few sequences
     parts = 1 if batch * groups >= threads else math.ceil(width / LANES)
     tasks = batch * groups * parts
@@ -126,7 +119,7 @@ def _exp2(x):
     x = MOST if x > MOST else x
     shifted = x + MAGIC
     f = x - (shifted - MAGIC)
-    power = ONE + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * (E5 + f * (E6 + f * E7))))))
+    power = ONE + f * (E1 + f * (E2 + f * (E3 + f * (E4 + f * (E5 + f * E6)))))
     return power * _as_float(_as_int(shifted) << np.int32(23))
 
 
@@ -147,24 +140,31 @@ def _softplus(x):
     return max(x, ZERO) + TWO * s * series
 
 
+# of `_scan`; without it, each layout of B and C would be compiled by itself
+SIGNATURE = (
+    "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,:,::1], f4[:,:,:,:], f4[:,:,:,:], f4[:,::1], "
+    "f4[:,::1], f4[:,:,:,::1], i8[::1], f4[:,:,:,::1], b1[::1], b1, i8, i8, i8)"
+)
+
+
 def _compiled(function):
     """Machine code, kept on disk for the next process where a place for it can be found."""
     options = dict(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
     try:
-        return njit(cache=True, **options)(function)
+        return njit(SIGNATURE, cache=True, **options)(function)
     except RuntimeError:
-        return njit(**options)(function)
+        return njit(SIGNATURE, **options)(function)
 
 
 @_compiled
 def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, parts, first, last):
     """Tasks `first` to `last`: a part of the channels of a group of a sequence each.
 
-    x, steps, y (B, L, G, E); rate (G, N, E), to the base 2; B, C (B, L, G, N); D, bias (G, E);
-    state (B, G, N, E), overwritten; ends (B,): steps that count; reverse (G,).
+    x, steps, y (B, L, G, E); rate (G, E, N), to the base 2; B, C (B, L, G, N); D, bias (G, E);
+    state (B, G, E, N), overwritten; ends (B,): steps that count; reverse (G,).
     """
     _, length, groups, width = x.shape
-    N = rate.shape[1]
+    N = rate.shape[2]
     padded = -(-N // 4) * 4
     blocks = math.ceil(math.ceil(width / LANES) / parts)
     rates = np.zeros((blocks, padded, LANES), np.float32)
@@ -180,8 +180,8 @@ def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, part
             start = begin + k * LANES
             for n in range(N):
                 for lane in range(min(LANES, end - start)):
-                    rates[k, n, lane] = rate[group, n, start + lane]
-                    states[k, n, lane] = state[sequence, group, n, start + lane]
+                    rates[k, n, lane] = rate[group, start + lane, n]
+                    states[k, n, lane] = state[sequence, group, start + lane, n]
         for i in range(ends[sequence]):
             t = ends[sequence] - 1 - i if reverse[group] else i
             for n in range(N):
@@ -224,4 +224,4 @@ def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, part
             start = begin + k * LANES
             for n in range(N):
                 for lane in range(min(LANES, end - start)):
-                    state[sequence, group, n, start + lane] = states[k, n, lane]
+                    state[sequence, group, start + lane, n] = states[k, n, lane]

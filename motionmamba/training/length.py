@@ -14,7 +14,8 @@ from tqdm.auto import tqdm
 from motionmamba.data import MotionDataset
 from motionmamba.data.crops import captioned_stretches
 from motionmamba.models import LengthPredictor
-from motionmamba.models.length_predictor import UNIT, mean_token, median_length
+from motionmamba.models.common import mean_token
+from motionmamba.models.length_predictor import UNIT, median_length
 from motionmamba.training.config import save_config
 from motionmamba.training.denoiser import build_text_encoder
 from motionmamba.training.loop import fit, make_accelerator
@@ -186,4 +187,5 @@ def describe(scores: dict[str, float]) -> str:
 def _mean_tokens(text: CaptionEmbeddings, batch_size: int = 4096) -> Tensor:
     """Mean tokens (N, C), float32, of N embedded captions."""
     index = torch.arange(len(text)).split(batch_size)
-    return torch.cat([mean_token(*text.padded(rows)) for rows in index])
+    embeddings = (text.padded(rows) for rows in index)
+    return torch.cat([mean_token(e.tokens.float(), e.mask) for e in embeddings])

@@ -88,7 +88,8 @@ def compare(
     """Measures everyone who takes the shape; memory and CUDA graphs on a GPU only."""
     results, runs = [], []
     for name in OPERATORS:
-        group = [c for c in contestants if c.operator == name and c.takes(shape)]
+        able = [c for c in contestants if c.has_gradients or work == FORWARD]
+        group = [c for c in able if c.operator == name and c.takes(shape)]
         for result, run in _checked(name, shape, work, group, settings) if group else ():
             results.append(result)
             if result.status == "ok":

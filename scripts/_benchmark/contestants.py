@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from motionmamba.ops import selective_scan
+from motionmamba.ops.backends import HAS_NUMBA
 from motionmamba.ops.ssd import ssd
 
 HEAD_WIDTH = SSD_STATE = 64
@@ -62,6 +63,7 @@ class Contestant:
         layout: in words, how its inputs lie in memory.
         arrange: brings an input into that layout.
         max_length, max_tokens: the largest L and B L that are reasonable for it.
+        has_gradients: whether it can be run forward and backward.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Contestant:
     arrange: Callable[[Tensor], Tensor] = lambda x: x
     max_length: float = float("inf")
     max_tokens: float = float("inf")
+    has_gradients: bool = True
 
     def takes(self, shape: Shape) -> bool:
         fits = self.operator != "ssd" or shape.channels % HEAD_WIDTH == 0
@@ -175,6 +178,10 @@ def find_contestants(device: str) -> tuple[list[Contestant], dict[str, str]]:
         found.insert(0, _ours("triton"))
     else:
         absent |= {"ours, triton": "needs CUDA", "mamba_ssm": "needs CUDA"}
+        if HAS_NUMBA:
+            found.insert(0, _ours("numba", has_gradients=False))
+        else:
+            absent["ours, numba"] = "needs the package numba"
         found.append(Contestant("loop", "selective scan", CHANNEL_LAST, scan_loop, max_length=4096))
     for name, peer in peers.items():
         try:

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from motionmamba.models import LengthPredictor
-from motionmamba.models.length_predictor import mean_token, median_length
+from motionmamba.models.common import mean_token
+from motionmamba.models.length_predictor import median_length
 
 
 def text(batch: int = 5, tokens: int = 7, channels: int = 24):

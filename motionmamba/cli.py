@@ -255,6 +255,7 @@ def info(model: Model = None):
         "motionmamba",
         "torch",
         "triton",
+        "numba",
         "diffusers",
         "transformers",
         "open_clip_torch",

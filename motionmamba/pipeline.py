@@ -228,10 +228,13 @@ class MotionMambaPipeline(DiffusionPipeline):
             raise ValueError(f"latents have the shape {tuple(latents.shape)}, expected {shape}")
         guided = scale != 1.0
         # each sentence alone, so that a motion does not depend on its neighbours in the batch
-        embedding = self.text_encoder.encode([*prompts, *([""] * len(prompts) if guided else [])])
-        states = embedding.tokens.to(self.denoiser.dtype)
+        embedding = self.text_encoder.encode([*prompts, ""] if guided else prompts)
+        states, mask = embedding.tokens.to(self.denoiser.dtype), embedding.mask
         if guided:
             tokens = tokens.repeat(2)
+            # after the prompts, as often as there are any
+            rows = torch.arange(len(tokens), device=mask.device).clamp(max=len(prompts))
+            states, mask = states[rows], mask[rows]
         extra = _step_arguments(self.scheduler, generator)
         if self._captured.model is not self.denoiser:
             self._captured = CapturedModel(self.denoiser)
@@ -242,7 +245,7 @@ class MotionMambaPipeline(DiffusionPipeline):
                 sample,
                 timestep.expand(len(sample)),
                 encoder_hidden_states=states,
-                encoder_attention_mask=embedding.mask,
+                encoder_attention_mask=mask,
                 lengths=tokens,
             )
             if guided:

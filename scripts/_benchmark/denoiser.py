@@ -29,7 +29,7 @@ def time_denoiser(model: MotionMambaDenoiser, batch: int, tokens: int) -> list[d
     """Summaries of the times, see `time_in_turns`, each with batch, backend and mode."""
     run = partial(_forward, model, _inputs(model, batch, tokens))
     kinds, runs = [], []
-    for backend in ("torch", "triton") if model.device.type == "cuda" else ("torch", "numba"):
+    for backend in dict.fromkeys(("torch", backends.default_backend(model.device))):
         kinds.append({"batch": batch, "backend": backend, "mode": "eager"})
         runs.append(partial(run, backend))
         runs[-1]()

@@ -32,6 +32,8 @@ def describe_run(evaluation: Evaluation, model: dict, evaluator: str, sampling: 
     dataset = evaluation.dataset
     protocol, recordings = evaluation.protocol, evaluation.recordings
     settings = asdict(protocol)
+    # the names of what it was made from depend on how an archive was unpacked
+    files = {name: sha for name, sha in dataset.info["files"].items() if name != "inputs.json"}
     drawn = {name: settings.pop(name) for name in ("texts", "samples", "pairs")}
     return {
         "protocol": settings
@@ -57,7 +59,7 @@ def describe_run(evaluation: Evaluation, model: dict, evaluator: str, sampling: 
             "skeleton": dataset.skeleton.name,
             "fps": dataset.fps,
             "sources": sorted(dataset.info["sources"]),
-            "sha256": _sha256_of(dataset.info["files"]),
+            "sha256": _sha256_of(files),
         },
         "environment": _environment(evaluation.evaluator.device),
     }

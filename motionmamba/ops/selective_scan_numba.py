@@ -65,7 +65,8 @@ def selective_scan_numba(
     state = u.new_zeros(batch, channels, A.shape[1], dtype=torch.float32)
     if initial_state is not None:
         state.copy_(initial_state)
-    ends = np.full(batch, length) if lengths is None else lengths.long().numpy()
+    ends = u.new_full((batch,), length, dtype=torch.long) if lengths is None else lengths.long()
+    ends = ends.clamp(0, length).numpy()  # Numba would read and write beyond the arrays
     y = u.new_empty(batch, length, channels, dtype=torch.float32)
     into = state.unflatten(1, (groups, -1)).numpy(), ends, y.unflatten(2, (groups, -1)).numpy()
     _run(x, steps, rate, B, C, D, bias, *into, np.array(reverse), delta_softplus)

@@ -61,6 +61,15 @@ def test_inputs_are_left_as_they_are():
     assert all(torch.equal(x, before[name]) for name, x in inputs.items())
 
 
+def test_lengths_out_of_range_are_the_ends():
+    inputs = make_inputs(3, 6, 5, 3, 2, dtype=torch.float32)
+    actual, expected = (
+        run(inputs, dict(lengths=torch.tensor(lengths)), "numba")
+        for lengths in ([5, 10_000_000_000, -3], [5, 5, 0])
+    )
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
+
+
 def test_pieces_are_the_whole():
     inputs = make_inputs(2, 70, 11, 3, 2, dtype=torch.float32, initial_state=True)
     whole = run(inputs, {}, "numba")

@@ -47,7 +47,11 @@ class Scene(BaseModel):
         description=f"A sentence of at most {LONGEST_PROMPT} characters.",
         examples=["a person walks in a circle"],
     )
-    seconds: float = Field(6.0, description=f"Length, 0.2 to {MAX_SECONDS} s with most models.")
+    seconds: float | None = Field(
+        None,
+        description=f"Length, 0.2 to {MAX_SECONDS} s with most models; what the model predicts "
+        "for the sentence without one.",
+    )
 
 
 class _Options(BaseModel):
@@ -137,7 +141,7 @@ class Programs:
     async def _generate(
         self,
         prompt: str,
-        seconds: float = 6.0,
+        seconds: float | None = None,
         seed: int | None = None,
         variations: int = 1,
         steps: int | None = None,
@@ -264,7 +268,7 @@ def _several(scenes: Any) -> list:
 
 def _scene(given: Any) -> dict[str, Any]:
     given = given if isinstance(given, dict) else {}
-    return {"prompt": given.get("prompt"), "seconds": given.get("seconds", 6.0)}
+    return {"prompt": given.get("prompt"), "seconds": given.get("seconds")}
 
 
 def _problem(kind: str, message: str) -> JSONResponse:

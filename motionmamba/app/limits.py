@@ -70,12 +70,13 @@ class Look:
 class Settings:
     """All that makes a result: the same settings give the same motions.
 
-    `prompts` and `seconds` are those of scenes that follow each other; one scene is the rule.
+    `prompts` and `seconds` are those of scenes that follow each other; one scene is the rule. A
+    length of None is the one that the model predicts.
     Variation number n has the seed `seed + n`. `steps` and `guidance` of None are the model's.
     """
 
     prompts: tuple[str, ...]
-    seconds: tuple[float, ...]
+    seconds: tuple[float | None, ...]
     seed: int
     variations: int = 1
     steps: int | None = None
@@ -103,7 +104,10 @@ def check_settings(
         raise Refused(f"{len(prompts)} scenes were given; give 1 to {MOST_SCENES}.")
     return Settings(
         prompts=tuple(check_prompt(prompt) for prompt in prompts),
-        seconds=tuple(check_number("length", s, 0.2, max_seconds, "seconds") for s in seconds),
+        seconds=tuple(
+            None if s is None else check_number("length", s, 0.2, max_seconds, "seconds")
+            for s in seconds
+        ),
         seed=_seed(seed),
         variations=check_whole("number of variations", variations, 1, MOST_VARIATIONS),
         steps=None if steps is None else check_whole("number of steps", steps, 1, MOST_STEPS),

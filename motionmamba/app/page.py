@@ -115,8 +115,8 @@ class Page:
                 self._arrive,
                 self.history,
                 [
-                    machine, self.seconds, *self._shared, self.tabs, *self.scenes, self.history,
-                    self.chosen,
+                    machine, self.predicted, self.seconds, *self._shared, self.tabs, *self.scenes,
+                    self.history, self.chosen,
                 ],
                 api_visibility="private",
                 queue=False,
@@ -148,9 +148,17 @@ class Page:
             elem_id="prompt",
             autofocus=True,
         )
-        self.seconds = gr.Slider(
-            1, MAX_SECONDS, 6, step=0.2, label="Length in seconds", elem_id="seconds"
-        )
+        with gr.Row():
+            self.seconds = gr.Slider(
+                1, MAX_SECONDS, 6, step=0.2, label="Length in seconds", scale=2, min_width=180,
+                elem_id="seconds",
+            )  # fmt: skip
+            self.predicted = gr.Checkbox(
+                True, label="Choose for me", info="as long as it takes", min_width=120,
+                elem_id="predicted",
+            )  # fmt: skip
+        # who moves the slider has chosen
+        self.seconds.input(None, None, self.predicted, js="() => false", queue=False)
         self.generate = gr.Button("Generate", variant="primary", elem_id="generate")
         with gr.Accordion("Examples", open=True, elem_id="examples"):
             for category, sentences in EXAMPLES.items():
@@ -255,13 +263,14 @@ class Page:
     def _connect(self) -> None:
         outputs = [
             self.status, self.player, self.note, self.video, *self.downloads, self.cancel,
-            self.generate, self.generate_all, self.seed, self.current, self.history, self.chosen,
+            self.generate, self.generate_all, self.seconds, self.seed, self.current, self.history,
+            self.chosen,
         ]  # fmt: skip
         options = dict(api_visibility="private", show_progress="hidden", concurrency_limit=None)
         one = gr.on(
             [self.generate.click, self.prompt.submit],
             self._on_generate,
-            [self.history, self.seconds, *self._shared],
+            [self.history, self.predicted, self.seconds, *self._shared],
             outputs,
             js=_BEGIN,
             **options,
@@ -336,7 +345,7 @@ class Page:
         def words(name: str, otherwise=blank):
             return given[name][:LONGEST_PROMPT] if given[name] else otherwise
 
-        seed = number("seed", 0, LARGEST_SEED)
+        seed, predicts = number("seed", 0, LARGEST_SEED), info["predicts_length"]
         timeline = any(given[name] for name in _SCENE_KEYS[::2])
         none = "" if timeline else blank  # a timeline is without the scenes that the page has
         scenes = [
@@ -346,6 +355,7 @@ class Page:
         kept = [name for name in _several(history) if self.results.finished(name)]
         return (
             about.this_machine(info),
+            gr.update(visible=predicts, value=predicts and not given["seconds"]),
             gr.update(
                 maximum=longest,
                 value=number("seconds", 1, longest, min(self.seconds.value, longest)),
@@ -366,8 +376,9 @@ class Page:
             self._choices(kept),
         )
 
-    async def _on_generate(self, request: gr.Request, history, seconds, *values):
+    async def _on_generate(self, request: gr.Request, history, predicted, seconds, *values):
         prompt, *others = values
+        seconds = None if predicted else seconds
         async for update in self._making(history, [prompt], [seconds], others, request):
             yield update
 
@@ -402,7 +413,7 @@ class Page:
             return
         folder = self.results.new(settings)
         work = self.worker.run(client_of(request), "generate", settings, folder)
-        async for update in self._showing(request, work, folder, settings.seed, _several(history)):
+        async for update in self._showing(request, work, folder, settings, _several(history)):
             yield update
 
     def _on_made(self, current):
@@ -430,11 +441,16 @@ class Page:
         folder = self.results.new(settings)
         work = self.worker.run(client_of(request), "dress", settings, source, folder)
         history = [name for name in _several(history) if name != current]
-        async for update in self._showing(request, work, folder, settings.seed, history):
+        async for update in self._showing(request, work, folder, settings, history):
             yield update
 
     async def _showing(
-        self, request: gr.Request, work: AsyncIterator, folder: Path, seed: int, history: list[str]
+        self,
+        request: gr.Request,
+        work: AsyncIterator,
+        folder: Path,
+        settings: Settings,
+        history: list[str],
     ) -> AsyncIterator[dict]:
         """Updates of the page while the worker works.
 
@@ -447,7 +463,7 @@ class Page:
             self.generate: gr.update(interactive=False),
             self.generate_all: gr.update(interactive=False),
         }
-        now_and_then = {self.seed: seed}
+        now_and_then = {self.seed: settings.seed}
         yield shown | now_and_then
         began, seen = time.monotonic(), 0.0
         asked = asyncio.Event()
@@ -458,6 +474,8 @@ class Page:
                     if kind == "player":
                         seen = time.monotonic() - began
                         shown |= self._played(folder)
+                        if settings.seconds == (None,):
+                            now_and_then[self.seconds] = value
                         now_and_then |= self._listed([*history, folder.name][-KEPT:])
                         yield shown | now_and_then
                         continue
@@ -469,7 +487,9 @@ class Page:
                         shown[self.status] = progress(kind, value)
                     yield dict(shown)
             seconds = time.monotonic() - began
-            end = status(f"Done: seed {seed}, shown after {seen:.1f} s, all in {seconds:.1f} s.")
+            end = status(
+                f"Done: seed {settings.seed}, shown after {seen:.1f} s, all in {seconds:.1f} s."
+            )
             if asked.is_set():
                 end = status("Cancelled.")
         except Refused as error:

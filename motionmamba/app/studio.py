@@ -59,6 +59,7 @@ class Studio:
         pipeline, parts = self._pipeline, ("vae", "denoiser")
         return {
             "max_seconds": pipeline.max_seconds,
+            "predicts_length": pipeline.length_predictor is not None,
             "steps": pipeline.config.num_inference_steps,
             "guidance": pipeline.config.guidance_scale,
             "shape_names": list(self._body.shape_names),
@@ -100,8 +101,9 @@ class Studio:
     def dress(self, tell, settings: Settings, source: Path, folder: Path) -> None:
         """The motions of a result in the look of these settings.
 
-        Events: "player", "files" and "video" when these are there, ("note", text) of a prompt
-        unlike what the model was trained on, and ("rendering", (frame, of)).
+        Events: "player", "files" and "video" when these are there, the first with the seconds that
+        the motion takes, ("note", text) of a prompt unlike what the model was trained on, and
+        ("rendering", (frame, of)).
         """
         with np.load(source / JOINTS) as file:
             joints = [file[name] for name in file.files]
@@ -172,7 +174,7 @@ class Studio:
         for name, glb in zip(names, glbs, strict=True):
             write_whole(folder / f"{name}.glb", glb)
         write_whole(folder / PLAYER, viewer_html(glbs, titles).encode())
-        tell("player", None)
+        tell("player", len(motions[0].joints) / motions[0].fps)
         for name, each in zip(names, dressed, strict=True):
             self._check()
             _save(each, folder / f"{name}.bvh")

@@ -147,6 +147,25 @@ def test_the_motion_is_scrubbed(page):
     assert page.player("time") == pytest.approx(0.5, abs=0.06)
 
 
+def test_a_motion_takes_as_long_as_its_sentence_says(page):
+    slider = "return parseFloat(document.querySelector('#seconds input').value)"
+    chosen = "return document.querySelector('#predicted input').checked"
+    page.open(prompt="a man kicks with the right foot", steps=2, seed=3)
+    page.wait(lambda: page.run(chosen))
+    page.generate()
+    length = page.player("duration")
+    assert length < 5 and page.run(slider) == pytest.approx(length, abs=0.11)
+    page.wait(lambda: page.settings.get("seconds") == f"{page.run(slider):g}")
+    page.keep("length")
+    page.run(
+        "const slider = document.querySelector('#seconds input[type=range]'); slider.value = 2;"
+        "slider.dispatchEvent(new Event('input', {bubbles: true}))"
+    )
+    page.wait(lambda: not page.run(chosen))
+    page.generate()
+    assert page.player("duration") == pytest.approx(2, abs=0.06)
+
+
 def test_the_same_address_gives_the_same_motion(page):
     files = []
     for _ in range(2):

@@ -43,6 +43,18 @@ def test_the_client_gets_what_was_made_and_its_files(client):
     assert client.predict(api_name="/about")["shipped"]
 
 
+def test_without_a_length_the_model_predicts_one(client):
+    kick, circles = (
+        client.predict(prompt, steps=1, seed=5, api_name="/generate")[1][-1]
+        for prompt in ("a man kicks with the right foot", "a person walks in circles")
+    )
+    short, long = (
+        len(Motion.load(file["path"] if isinstance(file, dict) else file).joints)
+        for file in (kick, circles)
+    )
+    assert 40 <= short < long <= 196
+
+
 def test_the_client_gets_a_timeline(client):
     scenes = [{"prompt": "a person walks", "seconds": 2}, {"prompt": "a person runs", "seconds": 2}]
     told, _ = client.predict(scenes, steps=1, seed=1, api_name="/timeline")

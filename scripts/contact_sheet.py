@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The picture of the README: key frames of twelve sentences, one row each."""
+"""The pictures of README and docs: key frames of sentences, of one model or of several."""
 
 import tempfile
 from pathlib import Path
@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from _cli import run_script
 
-GAP = 12  # pixels between the two columns
+GAP = 12  # pixels between columns
+FRAMES = 12  # of all columns together
 PROMPTS = (
     "a person walks forward",
     "an old man walks slowly",
@@ -27,36 +28,66 @@ PROMPTS = (
 
 def main(
     out: Annotated[Path, typer.Option(help="The picture, .png.")] = Path("contact_sheet.png"),
-    checkpoint: Annotated[str | None, typer.Option(help="Pipeline; the shipped one.")] = None,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(help="Pipeline, as PATH or NAME=PATH; the shipped one. Repeat to compare."),
+    ] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option(help="A sentence; twelve by default. Repeat for more.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of every motion.")] = 0,
     seconds: Annotated[float, typer.Option(help="Length of every motion.")] = 5.0,
 ):
-    """Generate twelve sentences with one seed, unpicked, and draw each as a strip of poses."""
-    import torch
-    from PIL import Image
+    """Generate sentences with one seed, unpicked, and draw each as a strip of poses.
 
+    One model's sentences stand in two columns; of several models each has a column.
+    """
     from motionmamba.motion.formats import check_output
-    from motionmamba.motion.render import render_strip
-    from motionmamba.pipeline import MotionMambaPipeline
 
     check_output(out)
-    pipeline = MotionMambaPipeline.from_pretrained(checkpoint)
-    generators = [torch.Generator().manual_seed(seed) for _ in PROMPTS]
-    motions = pipeline(list(PROMPTS), seconds=seconds, generator=generators).motions
-    half = len(motions) // 2
+    prompts = prompt or list(PROMPTS)
+    models = [_generate(path, prompts, seed, seconds) for path in checkpoint or [""]]
+    if len(models) == 1:
+        half = -(-len(prompts) // 2)
+        models = [part for part in (models[0][:half], models[0][half:]) if part]
+    _draw(models, out)
+    print(f"wrote {out}")
+
+
+def _generate(checkpoint: str, prompts: list[str], seed: int, seconds: float) -> list:
+    """A motion of each sentence; where the model has a name, it stands before the sentence."""
+    import torch
+
+    from motionmamba.pipeline import MotionMambaPipeline
+
+    name, _, path = checkpoint.rpartition("=")
+    pipeline = MotionMambaPipeline.from_pretrained(path or None)
+    generators = [torch.Generator().manual_seed(seed) for _ in prompts]
+    motions = pipeline(prompts, seconds=seconds, generator=generators).motions
+    for motion in motions if name else []:
+        motion.prompt = f"{name}: {motion.prompt}"
+    return motions
+
+
+def _draw(columns: list[list], out: Path):
+    from PIL import Image
+
+    from motionmamba.motion.render import render_strip
+
+    frames = max(1, FRAMES // len(columns))
     with tempfile.TemporaryDirectory() as folder:
-        columns = []
-        for name, part in (("left.png", motions[:half]), ("right.png", motions[half:])):
-            path = render_strip(part, Path(folder) / name, frames=6, size=(140, 180))
-            columns.append(Image.open(path).convert("RGB"))
-    sheet = Image.new(
-        "RGB", (columns[0].width + columns[1].width + GAP, columns[0].height), "white"
-    )
-    sheet.paste(columns[0], (0, 0))
-    sheet.paste(columns[1], (columns[0].width + GAP, 0))
+        strips = [
+            Image.open(
+                render_strip(motions, Path(folder) / f"{i}.png", frames=frames, size=(140, 180))
+            ).convert("RGB")
+            for i, motions in enumerate(columns)
+        ]
+    width = strips[0].width + GAP
+    sheet = Image.new("RGB", (width * len(strips) - GAP, strips[0].height), "white")
+    for i, strip in enumerate(strips):
+        sheet.paste(strip, (width * i, 0))
     # 128 colours are enough for it and make the file a quarter as large
     sheet.quantize(128, dither=Image.Dither.NONE).save(out, optimize=True)
-    print(f"wrote {out}")
 
 
 if __name__ == "__main__":

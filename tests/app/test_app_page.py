@@ -322,7 +322,7 @@ def test_keys_lead_from_the_prompt_to_the_motion(page):
     page.open(**QUICK)
     page.find("#prompt textarea").send_keys(Keys.END)
     focus = []
-    for _ in range(4):
+    for _ in range(5):
         ActionChains(page.driver).send_keys(Keys.TAB).perform()
         focus.append(page.run("return document.activeElement.closest('[id]').id"))
     assert (

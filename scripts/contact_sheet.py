@@ -58,9 +58,10 @@ def _generate(checkpoint: str, prompts: list[str], seed: int, seconds: float) ->
     """A motion of each sentence; where the model has a name, it stands before the sentence."""
     import torch
 
+    from motionmamba.evaluation.side_by_side import split_name
     from motionmamba.pipeline import MotionMambaPipeline
 
-    name, _, path = checkpoint.rpartition("=")
+    name, path = split_name(checkpoint)
     pipeline = MotionMambaPipeline.from_pretrained(path or None)
     generators = [torch.Generator().manual_seed(seed) for _ in prompts]
     motions = pipeline(prompts, seconds=seconds, generator=generators).motions

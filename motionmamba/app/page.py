@@ -345,7 +345,8 @@ class Page:
         def words(name: str, otherwise=blank):
             return given[name][:LONGEST_PROMPT] if given[name] else otherwise
 
-        seed, predicts = number("seed", 0, LARGEST_SEED), info["predicts_length"]
+        seed, seconds = number("seed", 0, LARGEST_SEED), number("seconds", 1, longest)
+        predicts = info["predicts_length"]
         timeline = any(given[name] for name in _SCENE_KEYS[::2])
         none = "" if timeline else blank  # a timeline is without the scenes that the page has
         scenes = [
@@ -355,10 +356,10 @@ class Page:
         kept = [name for name in _several(history) if self.results.finished(name)]
         return (
             about.this_machine(info),
-            gr.update(visible=predicts, value=predicts and not given["seconds"]),
+            gr.update(visible=predicts, value=predicts and seconds is blank),
             gr.update(
                 maximum=longest,
-                value=number("seconds", 1, longest, min(self.seconds.value, longest)),
+                value=min(self.seconds.value, longest) if seconds is blank else seconds,
             ),
             words("prompt"),
             seed,

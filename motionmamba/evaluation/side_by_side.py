@@ -66,7 +66,7 @@ def read_models(
             a training or all times are of none of the models.
     """
     found: dict[str, dict] = {}
-    for name, path in map(_split_name, results):
+    for name, path in map(split_name, results):
         result = read_result(path)
         name = name or result["name"]
         if name in found:
@@ -74,7 +74,7 @@ def read_models(
         found[name] = result
     _check_comparable(found)
     runs = {}
-    for name, path in map(_split_name, trainings):
+    for name, path in map(split_name, trainings):
         content = _read_keys(path, "training.json", "a training script", TRAINING_KEYS)
         runs[name or _run_name(path)] = content
     times = _times(timing) if timing else {}
@@ -104,7 +104,8 @@ def _read_keys(path, name: str, writer: str, keys: Sequence[str]) -> dict:
     return content
 
 
-def _split_name(text: str) -> tuple[str, str]:
+def split_name(text: str) -> tuple[str, str]:
+    """NAME=PATH in two; what is only a path, even one with such a sign in it, has no name."""
     name, equals, path = text.partition("=")
     return (name, path) if equals and not Path(text).exists() else ("", text)
 

@@ -150,7 +150,9 @@ def test_the_motion_is_scrubbed(page):
 def test_a_motion_takes_as_long_as_its_sentence_says(page):
     slider = "return parseFloat(document.querySelector('#seconds input').value)"
     chosen = "return document.querySelector('#predicted input').checked"
-    page.open(prompt="a man kicks with the right foot", steps=2, seed=3)
+    page.open(prompt="a person runs", seconds=2)
+    page.wait(lambda: not page.run(chosen))
+    page.open(prompt="a man kicks with the right foot", seconds="soon", steps=2, seed=3)
     page.wait(lambda: page.run(chosen))
     page.generate()
     length = page.player("duration")

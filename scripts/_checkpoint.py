@@ -11,10 +11,12 @@ import torch
 from motionmamba.evaluation import T2MEvaluator
 from motionmamba.evaluation.protocol import Make, Motions, Told, generate, reconstruct
 from motionmamba.evaluation.run import describe_model
+from motionmamba.ops.backends import HAS_NUMBA
 from motionmamba.pipeline import MotionMambaPipeline
 from motionmamba.training.denoiser import load_vae
 
 PRECISIONS = ("float32", "bfloat16", "float16")
+BFLOAT16_UNITS = ("avx512bf16", "amx-bf16")  # of x86 processors, as LLVM names them
 
 
 def load_evaluator(path: Path | None) -> T2MEvaluator:
@@ -24,12 +26,25 @@ def load_evaluator(path: Path | None) -> T2MEvaluator:
     return T2MEvaluator.from_t2m_checkpoint(path)
 
 
+def fastest_precision(device: str) -> str:
+    """bfloat16 on GPUs, and where the processor multiplies it and scans it without gradients."""
+    kind = torch.device(device).type
+    if kind == "cpu" and HAS_NUMBA:
+        from llvmlite.binding import get_host_cpu_features
+
+        features = get_host_cpu_features()
+        return "bfloat16" if any(features.get(f) for f in BFLOAT16_UNITS) else "float32"
+    return "bfloat16" if kind == "cuda" else "float32"
+
+
 class Checkpoint:
     """A trained model as rows of an evaluation.
 
     Args:
         path: folder of a pipeline or of a VAE, or a Hub id; the shipped pipeline by default.
-        precision: of the denoiser; what it makes is decoded in float32.
+        precision: of the denoiser, `fastest_precision` by default; what it makes is decoded in
+            float32.
+        batch_size: motions generated at once; 256 on GPUs, else 64 by default.
         steps, guidance: the pipeline's own by default.
         advance: called with a number of motions whenever so many were generated.
 
@@ -41,17 +56,20 @@ class Checkpoint:
         self,
         path: str | None,
         device: str,
-        precision: str,
-        batch_size: int,
-        steps: int | None,
-        guidance: float | None,
+        *,
         advance: Callable[[int], None],
+        precision: str | None = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        guidance: float | None = None,
     ):
+        precision = precision or fastest_precision(device)
         if precision not in PRECISIONS:
             raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
         logging.getLogger("diffusers").setLevel(logging.ERROR)
         self.name = path or "shipped"
-        self.batch_size, self._advance = batch_size, advance
+        self.batch_size = batch_size or (256 if torch.device(device).type == "cuda" else 64)
+        self._advance = advance
         folder = Path(path or "")
         if path and (folder / "config.json").is_file() and not (folder / "vae").is_dir():
             self.pipeline, self.vae, self.sampling = None, load_vae(path).to(device), {}
@@ -67,7 +85,7 @@ class Checkpoint:
         self.sampling = self._settings | {
             "scheduler": type(self.pipeline.scheduler).__name__,
             "precision": precision,
-            "batch_size": batch_size,
+            "batch_size": self.batch_size,
         }
 
     @property

@@ -28,7 +28,10 @@ def main(
     guidance: Annotated[float | None, typer.Option(help="Guidance; the checkpoint's.")] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="float32, bfloat16 or float16, of the denoiser; bfloat16 on GPUs."),
+        typer.Option(
+            help="float32, bfloat16 or float16, of the denoiser; bfloat16 on GPUs and processors "
+            "that multiply it, else float32."
+        ),
     ] = None,
     multimodality: Annotated[
         bool | None,
@@ -72,18 +75,19 @@ def main(
     others, published = read_comparisons(compare or [])
     sentences = read_prompts(prompts) if prompts and prompt_seeds else []
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    on_gpu = torch.device(device).type == "cuda"
     if multimodality is None:
-        multimodality = on_gpu
-    batch_size = batch_size or (256 if on_gpu else 64)
-    precision = precision or ("bfloat16" if on_gpu else "float32")
+        multimodality = torch.device(device).type == "cuda"
     protocol = Protocol(split, replications, seed, texts=100 if multimodality else 0)
     bar = Progress(
         "{task.description}", BarColumn(), TimeElapsedColumn(), "left", TimeRemainingColumn()
     )
     task = bar.add_task("generating")
     model = Checkpoint(
-        *(checkpoint, device, precision, batch_size, steps, guidance),
+        *(checkpoint, device),
+        precision=precision,
+        batch_size=batch_size,
+        steps=steps,
+        guidance=guidance,
         advance=lambda motions: bar.advance(task, motions),
     )
     evaluation = Evaluation(

@@ -44,13 +44,9 @@ def main(
         "guidance_scale": _numbers("--guidance", guidance, float),
     }
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-    on_gpu = torch.device(device).type == "cuda"
     with Progress(transient=True) as bar:
         task = bar.add_task("generating")
-        model = Checkpoint(
-            *(checkpoint, device, "bfloat16" if on_gpu else "float32", 256 if on_gpu else 64),
-            *(None, None, lambda motions: bar.advance(task, motions)),
-        )
+        model = Checkpoint(checkpoint, device, advance=lambda motions: bar.advance(task, motions))
         if model.pipeline is None:
             raise ValueError(f"{checkpoint} is a VAE alone; give the folder of a pipeline")
 

@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+ONEDNN_DTYPES = (torch.float32, torch.bfloat16)
+
 
 def causal_conv1d_torch(
     x: Tensor, weight: Tensor, bias: Tensor | None, *, silu: bool, reverse: tuple[bool, ...]
@@ -41,7 +43,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor, reverse: tuple[bool, ...]) -> Tensor:
-    if x.is_cpu and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
+    if x.is_cpu and x.dtype in ONEDNN_DTYPES and torch.backends.mkldnn.is_available():
         return _convolve_onednn(x, weight, bias, reverse)
     y = torch.addcmul(bias, x, weight[:, -1])
     for tap, now, then in _products(x, weight, reverse, start=1):

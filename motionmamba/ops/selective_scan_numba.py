@@ -6,13 +6,14 @@ operations write and read them five times a step, and cost a launch each.
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
 import torch
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -51,8 +52,11 @@ def selective_scan_numba(
     """`selective_scan` with B, C (B, G, N, L), in float32; `zoh` is False."""
     batch, channels, length = u.shape
     groups = len(reverse)
+    # the gate multiplies what is not rounded yet
+    native = u.dtype == delta.dtype == torch.bfloat16 and z is None
+    dtype = torch.bfloat16 if native else torch.float32
     x, steps = (
-        m.transpose(1, 2).float().contiguous().unflatten(2, (groups, -1)).numpy()
+        _array(m.transpose(1, 2).to(dtype).contiguous().unflatten(2, (groups, -1)))
         for m in (u, delta)
     )
     limits = torch.finfo(torch.float32)
@@ -67,12 +71,17 @@ def selective_scan_numba(
         state.copy_(initial_state)
     ends = u.new_full((batch,), length, dtype=torch.long) if lengths is None else lengths.long()
     ends = ends.clamp(0, length).numpy()  # Numba would read and write beyond the arrays
-    y = u.new_empty(batch, length, channels, dtype=torch.float32)
-    into = state.unflatten(1, (groups, -1)).numpy(), ends, y.unflatten(2, (groups, -1)).numpy()
+    y = u.new_empty(batch, length, channels, dtype=dtype)
+    into = state.unflatten(1, (groups, -1)).numpy(), ends, _array(y.unflatten(2, (groups, -1)))
     _run(x, steps, rate, B, C, D, bias, *into, np.array(reverse), delta_softplus)
     if z is not None:
         y *= F.silu(z.transpose(1, 2).float())
     return y.transpose(1, 2).to(u.dtype), state
+
+
+def _array(x: Tensor) -> np.ndarray:
+    """Shares the memory of x; NumPy has the bits of bfloat16 alone."""
+    return (x.view(torch.uint16) if x.dtype == torch.bfloat16 else x).numpy()
 
 
 def _run(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus):
@@ -84,14 +93,15 @@ def _run(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus):
     tasks = batch * groups * parts
     cuts = pairwise(tasks * i // threads for i in range(threads + 1))
     arguments = x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, parts
+    scan = _compiled(x.dtype == np.uint16)
     own, *others = cuts
     if not others:
-        _scan(*arguments, *own)
+        scan(*arguments, *own)
         return
     # threads of its own for each scan: those of a pool would not survive a fork
     with ThreadPoolExecutor(len(others)) as pool:
-        running = [pool.submit(_scan, *arguments, *cut) for cut in others]
-        _scan(*arguments, *own)
+        running = [pool.submit(scan, *arguments, *cut) for cut in others]
+        scan(*arguments, *own)
         for future in running:
             future.result()
 
@@ -110,6 +120,40 @@ def _as_int(typing, x):
         return builder.bitcast(arguments[0], ir.IntType(32))
 
     return types.int32(types.float32), bitcast
+
+
+def _get(values, i):
+    """The float32 at i of an array of float32 or of the bits of bfloat16."""
+
+
+def _put(values, i, x):
+    """Writes the float32 x to i of such an array, rounded to nearest, ties to even."""
+
+
+@overload(_get, inline="always")
+def _get_compiled(values, i):
+    if values.dtype == types.float32:
+        return lambda values, i: values[i]
+    return lambda values, i: _as_float(np.int32(values[i]) << np.int32(16))
+
+
+@overload(_put, inline="always")
+def _put_compiled(values, i, x):
+    if values.dtype == types.float32:
+
+        def put(values, i, x):
+            values[i] = x
+
+        return put
+
+    def put_rounded(values, i, x):
+        bits = _as_int(x)
+        half = np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))
+        # a payload of NaN would be rounded up to infinity or beyond
+        rounded = (bits + half) >> np.int32(16) if x == x else np.int32(0x7FC0)
+        values[i] = np.uint16(rounded)
+
+    return put_rounded
 
 
 @njit(inline="always")
@@ -141,28 +185,12 @@ def _softplus(x):
     return max(x, ZERO) + TWO * s * series
 
 
-# of `_scan`; without it, each layout of B and C would be compiled by itself
-SIGNATURE = (
-    "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,:,::1], f4[:,:,:,:], f4[:,:,:,:], f4[:,::1], "
-    "f4[:,::1], f4[:,:,:,::1], i8[::1], f4[:,:,:,::1], b1[::1], b1, i8, i8, i8)"
-)
-
-
-def _compiled(function):
-    """Machine code, kept on disk for the next process where a place for it can be found."""
-    options = dict(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
-    try:
-        return njit(SIGNATURE, cache=True, **options)(function)
-    except RuntimeError:
-        return njit(SIGNATURE, **options)(function)
-
-
-@_compiled
 def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, parts, first, last):
     """Tasks `first` to `last`: a part of the channels of a group of a sequence each.
 
-    x, steps, y (B, L, G, E); rate (G, E, N), to the base 2; B, C (B, L, G, N); D, bias (G, E);
-    state (B, G, E, N), overwritten; ends (B,): steps that count; reverse (G,).
+    x, steps, y (B, L, G, E), float32 or the bits of bfloat16; rate (G, E, N), to the base 2;
+    B, C (B, L, G, N); D, bias (G, E); state (B, G, E, N), overwritten; ends (B,): steps that
+    count; reverse (G,).
     """
     _, length, groups, width = x.shape
     N = rate.shape[2]
@@ -195,8 +223,8 @@ def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, part
                 sizes, biases = steps[sequence, t, group, start:stop], bias[group, start:stop]
                 outputs, weights = y[sequence, t, group, start:stop], D[group, start:stop]
                 for lane in range(stop - start):
-                    value[lane] = inputs[lane]
-                    step[lane] = sizes[lane] + biases[lane]
+                    value[lane] = _get(inputs, lane)
+                    step[lane] = _get(sizes, lane) + biases[lane]
                 if softplus:
                     for lane in range(LANES):
                         step[lane] = _softplus(step[lane])
@@ -217,12 +245,32 @@ def _scan(x, steps, rate, B, C, D, bias, state, ends, y, reverse, softplus, part
                         states[k, n + 2, lane], states[k, n + 3, lane] = s2, s3
                         out[lane] += (c0 * s0 + c1 * s1) + (c2 * s2 + c3 * s3)
                 for lane in range(stop - start):
-                    outputs[lane] = out[lane] + weights[lane] * value[lane]
+                    _put(outputs, lane, out[lane] + weights[lane] * value[lane])
         for t in range(ends[sequence], length):
             for channel in range(begin, end):
-                y[sequence, t, group, channel] = ZERO
+                y[sequence, t, group, channel] = 0
         for k in range(blocks):
             start = begin + k * LANES
             for n in range(N):
                 for lane in range(min(LANES, end - start)):
                     state[sequence, group, start + lane, n] = states[k, n, lane]
+
+
+@cache
+def _compiled(bits: bool):
+    """`_scan` as machine code, for x, steps and y in float32 or as bits of bfloat16.
+
+    Kept on disk for the next process where a place for it can be found.
+    """
+    kind = "u2" if bits else "f4"
+    # without it, each layout of B and C would be compiled by itself
+    signature = (
+        f"void({kind}[:,:,:,::1], {kind}[:,:,:,::1], f4[:,:,::1], f4[:,:,:,:], f4[:,:,:,:], "
+        f"f4[:,::1], f4[:,::1], f4[:,:,:,::1], i8[::1], {kind}[:,:,:,::1], b1[::1], b1, "
+        "i8, i8, i8)"
+    )
+    options = dict(nogil=True, fastmath={"contract", "nsz"}, error_model="numpy")
+    try:
+        return njit(signature, cache=True, **options)(_scan)
+    except RuntimeError:
+        return njit(signature, **options)(_scan)

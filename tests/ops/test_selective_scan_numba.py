@@ -54,6 +54,19 @@ def test_threads_change_nothing(monkeypatch, shape, threads):
     assert all(torch.equal(alone[name], together[name]) for name in alone)
 
 
+@pytest.mark.parametrize("shape", [(2, 6, 7, 3, 2), (3, 130, 5, 4, 1)])
+def test_bfloat16_is_the_same_scan_rounded_once(shape):
+    inputs, options = ragged(make_inputs(*shape, dtype=torch.bfloat16, initial_state=True))
+    del inputs["z"]
+    inputs["u"][0, 0, :2] = torch.tensor([float("nan"), 3e38])
+    widened = run({name: x.float() for name, x in inputs.items()}, options, "numba")
+    actual = run(inputs, options, "numba")
+    expected = widened | {"out": widened["out"].bfloat16()}
+    for name in expected:
+        torch.testing.assert_close(actual[name], expected[name], rtol=0, atol=0, equal_nan=True)
+    assert actual["out"].isnan().any() and actual["out"].isfinite().any()
+
+
 def test_inputs_are_left_as_they_are():
     inputs = make_inputs(2, 6, 5, 3, 2, dtype=torch.float32, initial_state=True)
     before = {name: x.clone() for name, x in inputs.items()}

@@ -132,3 +132,22 @@ def test_a_sweep_of_what_are_no_numbers_is_refused(folder, checkpoint, options, 
     told = sweep(folder, checkpoint, *options)
     assert told.returncode == 2 and expected in told.stderr
     assert len(told.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"avx512bf16": True}, "bfloat16"),
+        ({"amx-bf16": True, "avx512bf16": False}, "bfloat16"),
+        ({"avx512f": True, "avx512bf16": False}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_processors_that_multiply_bfloat16_use_it(monkeypatch, features, expected):
+    monkeypatch.syspath_prepend(SCRIPT.parent)
+    from _checkpoint import fastest_precision
+
+    monkeypatch.setattr("llvmlite.binding.get_host_cpu_features", lambda: features)
+    assert fastest_precision("cpu") == expected
+    assert fastest_precision("cuda") == "bfloat16"
+    assert fastest_precision("mps") == "float32"

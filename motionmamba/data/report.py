@@ -24,6 +24,7 @@ WAYS = {  # how `made` tells it
     "at another pace": r".* times the pace",
     "overlaid": r"arms of .* on ",
     "standing": r"standing between ",
+    "generated": r"generated",
 }
 PLAIN, OTHERWISE = "as they came", "made otherwise"
 WORDS = 24  # most frequent ones of a kind that are told

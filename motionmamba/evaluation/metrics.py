@@ -32,20 +32,32 @@ def r_precision(text, motion, top_k: int = 3, pool_size: int = 32) -> np.ndarray
     order, and the last incomplete one is dropped. Equal distances rank by row. Published values
     hold for pools of 32 only: a larger pool is a harder task.
     """
-    text, motion = _pairs(text, motion)
     if not 1 <= top_k <= pool_size:
         raise ValueError(f"top_k is {top_k}, expected 1 to {pool_size}, the size of a pool.")
-    if len(text) < pool_size:
-        raise ValueError(f"there are {len(text)} pairs, expected at least a pool of {pool_size}.")
-    hits = np.zeros(top_k)
-    num_pools = len(text) // pool_size
-    for start in range(0, num_pools * pool_size, pool_size):
+    places = places_in_pools(text, motion, pool_size)
+    return np.array([(places < k).mean() for k in range(1, top_k + 1)])
+
+
+def places_in_pools(queries, candidates, pool_size: int = 32) -> np.ndarray:
+    """How many of a query's pool are nearer to it than its own candidate, (N',) int.
+
+    Rows of queries (N, D) and candidates (N, D) are pairs. Pools are as in `r_precision`; N' is
+    what fills them.
+    """
+    queries, candidates = _pairs(queries, candidates)
+    count = len(queries) // pool_size * pool_size
+    if not count:
+        raise ValueError(
+            f"there are {len(queries)} pairs, expected at least a pool of {pool_size}."
+        )
+    places = np.empty(count, int)
+    for start in range(0, count, pool_size):
         pool = slice(start, start + pool_size)
-        distances = np.linalg.norm(text[pool, None] - motion[None, pool], axis=-1)
+        distances = np.linalg.norm(queries[pool, None] - candidates[None, pool], axis=-1)
         # stable, so that embeddings that are all alike score chance
-        nearest = np.argsort(distances, axis=1, kind="stable")[:, :top_k]
-        hits += (nearest == np.arange(pool_size)[:, None]).sum(0)
-    return np.cumsum(hits) / (num_pools * pool_size)
+        order = np.argsort(distances, axis=1, kind="stable")
+        places[pool] = np.nonzero(order == np.arange(pool_size)[:, None])[1]
+    return places
 
 
 def matching_score(text, motion) -> float:

@@ -15,6 +15,7 @@ from motionmamba.evaluation import (
     multimodality,
     r_precision,
 )
+from motionmamba.evaluation.metrics import places_in_pools
 
 
 def rng(seed=0):
@@ -120,6 +121,20 @@ def test_r_precision_is_that_of_loops(seed):
     motion = text + 0.7 * r.normal(size=(n, d))
     expected = direct_r_precision(text, motion, top_k, pool_size)
     np.testing.assert_allclose(r_precision(text, motion, top_k, pool_size), expected, rtol=1e-12)
+
+
+def test_places_count_what_is_nearer_in_the_pool():
+    rng = np.random.default_rng(0)
+    queries, candidates = rng.normal(size=(2, 23, 4))
+    expected = [
+        sum(
+            np.linalg.norm(queries[i] - candidates[j]) < np.linalg.norm(queries[i] - candidates[i])
+            for j in range(i // 5 * 5, i // 5 * 5 + 5)
+        )
+        for i in range(20)
+    ]
+    assert len(set(expected)) > 3
+    np.testing.assert_array_equal(places_in_pools(queries, candidates, 5), expected)
 
 
 def test_r_precision_ranks_in_pools_of_32():

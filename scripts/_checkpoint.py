@@ -44,7 +44,7 @@ class Checkpoint:
         path: folder of a pipeline or of a VAE, or a Hub id; the shipped pipeline by default.
         precision: of the denoiser, `fastest_precision` by default; what it makes is decoded in
             float32.
-        batch_size: motions generated at once; 256 on GPUs, else 64 by default.
+        batch_size: motions generated at once; 256 on GPUs, else 128 by default.
         steps, guidance: the pipeline's own by default.
         advance: called with a number of motions whenever so many were generated.
 
@@ -68,7 +68,7 @@ class Checkpoint:
             raise ValueError(f"precision is {precision!r}, expected one of {', '.join(PRECISIONS)}")
         logging.getLogger("diffusers").setLevel(logging.ERROR)
         self.name = path or "shipped"
-        self.batch_size = batch_size or (256 if torch.device(device).type == "cuda" else 64)
+        self.batch_size = batch_size or (256 if torch.device(device).type == "cuda" else 128)
         self._advance = advance
         folder = Path(path or "")
         if path and (folder / "config.json").is_file() and not (folder / "vae").is_dir():

@@ -22,7 +22,7 @@ def main(
     replications: Annotated[int, typer.Option(min=1, help="How often all is drawn anew.")] = 20,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same numbers.")] = 0,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Motions generated at once; 256 on GPUs, else 64.")
+        int | None, typer.Option(min=1, help="Motions generated at once; 256 on GPUs, else 128.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Denoising steps; the checkpoint's.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Guidance; the checkpoint's.")] = None,

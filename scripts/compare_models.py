@@ -18,7 +18,10 @@ def main(
         typer.Option(help="training.json of a run or its folder, as PATH or NAME=PATH."),
     ] = None,
     timing: Annotated[
-        Path | None, typer.Option(help="sentences.json of benchmark.py sentences or its folder.")
+        list[Path] | None,
+        typer.Option(
+            help="sentences.json of benchmark.py sentences or its folder; of a GPU, a CPU."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The table as Markdown.")] = Path("out/comparison.md"),
 ):
@@ -40,7 +43,7 @@ def main(
         tables,
     )
 
-    times = read_timing(timing) if timing else None
+    times = [read_timing(path) for path in timing or []]
     models = read_models(results, training or [], times)
     console = Console()
     console.print(*tables(models))

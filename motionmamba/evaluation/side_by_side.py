@@ -40,30 +40,31 @@ class Model:
     Attributes:
         result: of its evaluation.
         training: what its run wrote when it ended.
-        times: of a sentence, by batch, of `benchmark.py sentences`.
+        times: of a sentence, by batch and kind of machine, of `benchmark.py sentences`.
     """
 
     label: str
     result: dict
     training: dict | None = None
-    times: Mapping[int, dict] = field(default_factory=dict)
+    times: Mapping[str, dict] = field(default_factory=dict)
 
 
 def read_models(
     results: Sequence[str],
     trainings: Sequence[str] = (),
-    timing: dict | None = None,
+    timings: Sequence[dict] = (),
 ) -> list[Model]:
     """Models that may stand in one table.
 
     Args:
         results: result.json of each or its folder, as NAME=PATH or under the result's own name.
         trainings: training.json or its run's folder, as NAME=PATH or under the folder's name.
-        timing: from `read_timing`; of its contestants those that have the name of a model.
+        timings: from `read_timing`, of a machine each; of their contestants those that have the
+            name of a model.
 
     Raises:
-        ValueError: when a result has no generated motions or does not compare with the first, or
-            a training or all times are of none of the models.
+        ValueError: when a result has no generated motions or does not compare with the first, a
+            training or all times are of none of the models, or two timings of one kind of machine.
     """
     found: dict[str, dict] = {}
     for name, path in map(split_name, results):
@@ -77,9 +78,9 @@ def read_models(
     for name, path in map(split_name, trainings):
         content = _read_keys(path, "training.json", "a training script", TRAINING_KEYS)
         runs[name or _run_name(path)] = content
-    times = _times(timing) if timing else {}
+    times = _times(timings)
     _check_known("a training", runs, found)
-    if timing and not times.keys() & found.keys():
+    if timings and not times.keys() & found.keys():
         raise ValueError(
             f"times are of {', '.join(times)}, none of which is a model here ({', '.join(found)}); "
             "name results so, as in mld=runs/eval"
@@ -138,15 +139,25 @@ def _check_comparable(results: dict[str, dict]):
             raise ValueError(f"{name} does not belong into one table with {first}: the {told}")
 
 
-def _times(timing: dict) -> dict[str, dict[int, dict]]:
-    """Of motions of one length, by contestant and batch; as CUDA graphs where there are any."""
-    settings, times = timing["settings"], {}
-    for found in timing["results"]:
-        if found["frames"] == settings["frames"]:
-            by_batch = times.setdefault(found["contestant"], {})
-            if found["batch"] not in by_batch or (found["mode"] == GRAPH and found["sentence_ms"]):
-                by_batch[found["batch"]] = found
+def _times(timings: Sequence[dict]) -> dict[str, dict[str, dict]]:
+    """Of motions of one length, by contestant, batch and machine; as CUDA graphs where they are."""
+    times: dict[str, dict[str, dict]] = {}
+    kinds = [_kind(timing) for timing in timings]
+    repeated = [kind for kind in set(kinds) if kinds.count(kind) > 1]
+    if repeated:
+        raise ValueError(f"two timings are of a {repeated[0]}; give one of each kind of machine")
+    for timing, kind in zip(timings, kinds, strict=True):
+        for found in timing["results"]:
+            if found["frames"] == timing["settings"]["frames"]:
+                key = f"batch {found['batch']}, {kind}"
+                of_model = times.setdefault(found["contestant"], {})
+                if key not in of_model or (found["mode"] == GRAPH and found["sentence_ms"]):
+                    of_model[key] = found
     return times
+
+
+def _kind(timing: dict) -> str:
+    return "CPU" if timing["machine"]["device"] == "cpu" else "GPU"
 
 
 # The table
@@ -199,27 +210,27 @@ def _values(model: Model) -> dict[str, Value]:
         steps, batch, seconds = (training[key] for key in ("steps", "batch_size", "seconds"))
         values[STEPS] = Value(steps, f"{steps:,} × {batch:,}")
         values[TRAINING] = Value(seconds, str(timedelta(seconds=round(seconds))))
-    for batch, found in sorted(model.times.items()):
+    for setting, found in model.times.items():
         time = found["sentence_ms"]
         text = found["status"] if time is None else f"{time:,.{1 if time < 1000 else 0}f}"
-        values[f"Sentence, batch {batch} (ms)"] = Value(time or 0.0, text.partition(":")[0])
+        values[f"Sentence, {setting} (ms)"] = Value(time or 0.0, text.partition(":")[0])
     return values
 
 
-def markdown(models: Sequence[Model], timing: dict | None = None) -> str:
+def markdown(models: Sequence[Model], timings: Sequence[dict] = ()) -> str:
     """The table and what it holds for, a document of its own."""
     shown = table(models)
-    told = [escape(text, 2000) for text in notes(models, timing)]
+    told = [escape(text, 2000) for text in notes(models, timings)]
     return "\n\n".join([f"# {shown.title}", shown.markdown(), *told]) + "\n"
 
 
-def notes(models: Sequence[Model], timing: dict | None = None) -> list[str]:
+def notes(models: Sequence[Model], timings: Sequence[dict] = ()) -> list[str]:
     """All that stands beneath the table."""
     replications = models[0].result["protocol"]["replications"]
-    return [legend([table(models)], replications), *_statements(models, timing)]
+    return [legend([table(models)], replications), *_statements(models, timings)]
 
 
-def _statements(models: Sequence[Model], timing: dict | None) -> list[str]:
+def _statements(models: Sequence[Model], timings: Sequence[dict]) -> list[str]:
     """What the numbers hold for."""
     reference = models[0].result
     parts = [
@@ -233,8 +244,7 @@ def _statements(models: Sequence[Model], timing: dict | None) -> list[str]:
     trained = {model.label: _told(model.training) for model in models if model.training}
     if trained:
         parts.append(f"Training, batches over all processes: {_each(trained)}")
-    if timing:
-        parts.append(_timed(models, timing))
+    parts += [_timed(models, timing) for timing in timings]
     return [part if part.endswith(".") else f"{part}." for part in parts]
 
 
@@ -260,16 +270,20 @@ def _told(training: dict) -> str:
 
 
 def _timed(models: Sequence[Model], timing: dict) -> str:
-    settings, machine = timing["settings"], timing["machine"]
-    modes = {f"batch {b}": found["mode"] for model in models for b, found in model.times.items()}
+    settings, machine, kind = timing["settings"], timing["machine"], _kind(timing)
+    times = {
+        model.label: {key: found for key, found in model.times.items() if key.endswith(kind)}
+        for model in models
+    }
+    modes = {key: found["mode"] for of_model in times.values() for key, found in of_model.items()}
     told = (
-        f"Times are from a sentence, its embedding included, to {settings['frames']} frames: "
-        f"{settings['num_inference_steps']} steps of {settings['scheduler']} for all, guidance "
-        f"{settings['guidance_scale']:g}, {settings['dtype']}, {settings['weights']} weights, "
-        f"{_each(modes)}, {machine['name']}, torch {machine['versions']['torch']}"
+        f"Times on a {kind} are from a sentence, its embedding included, to {settings['frames']} "
+        f"frames: {settings['num_inference_steps']} steps of {settings['scheduler']} for all, "
+        f"guidance {settings['guidance_scale']:g}, {settings['dtype']}, {settings['weights']} "
+        f"weights, {_each(modes)}, {machine['name']}, torch {machine['versions']['torch']}"
     )
     for model in models:
-        built = {found["parameters"] for found in model.times.values()}
+        built = {found["parameters"] for found in times[model.label].values()}
         count = model.result["model"]["parameters"]
         if built - {count, None}:
             told += f"; {model.label} was timed with {max(built - {None}) / 1e6:.2f} M parameters"

@@ -128,12 +128,26 @@ def test_everything_known_of_the_models_is_in_one_table(compare, folder):
     assert rows["mld"]["Training (h:min:s)"].startswith("0:00:0")
     times = json.loads((folder / "sentences.json").read_text())["results"]
     (time,) = [t["sentence_ms"] for t in times if (t["contestant"], t["batch"]) == ("mld", 2)]
-    assert rows["mld"]["Sentence, batch 2 (ms)"] == f"{time:.1f}"
-    assert rows["mamba2"]["Sentence, batch 1 (ms)"] == "–"
+    assert rows["mld"]["Sentence, batch 2, CPU (ms)"] == f"{time:.1f}"
+    assert rows["mamba2"]["Sentence, batch 1, CPU (ms)"] == "–"
     for fact in ("32 pairs", "test split", "drawn 2 times", "trained on nothing", "cpu ("):
         assert fact in markdown
     assert "20 steps of DDIMScheduler" in markdown and "untrained weights" in markdown
     assert "Scores" in printed and "Costs" in printed and "mld was timed with 0." in printed
+
+
+def test_times_of_a_gpu_stand_beside_those_of_a_cpu(compare, folder, tmp_path):
+    timing = json.loads((folder / "sentences.json").read_text())
+    timing["machine"] |= {"device": "cuda", "name": "some GPU"}
+    for found in timing["results"]:
+        found["sentence_ms"] = 7.25
+    (tmp_path / "sentences.json").write_text(json.dumps(timing))
+    both = "--timing", folder, "--timing", tmp_path
+    status, _, _, markdown = compare(folder / "mld", *both)
+    assert status == 0 and "Times on a CPU" in markdown and "some GPU" in markdown
+    row = cells(markdown)["mld"]
+    assert row["Sentence, batch 2, GPU (ms)"] == "7.2"
+    assert row["Sentence, batch 2, CPU (ms)"] not in ("7.2", "–")
 
 
 def test_results_alone_are_enough(compare, folder):
@@ -186,6 +200,7 @@ def test_bad_input_is_told_in_one_sentence(compare, folder, tmp_path):
         (mld, "--training", f"mdl={folder / 'runs' / 'mld'}"): "a training is of mdl",
         (mld, "--training", tmp_path / "half.json"): "half.json lacks batch_size",
         (mld, "--timing", mld / "result.json"): "result.json lacks machine",
+        (mld, *("--timing", folder) * 2): "two timings are of a CPU",
         (f"a={mld}", "--timing", folder): "times are of mld, other, none of which is a model",
     }
     for arguments, complaint in bad.items():

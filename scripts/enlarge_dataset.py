@@ -39,6 +39,7 @@ def main(
     from rich.progress import Progress
 
     from motionmamba.data import MotionDataset
+    from motionmamba.data.report import write_report
     from motionmamba.evaluation.enlarge import enlarge
 
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -59,6 +60,7 @@ def main(
             overwrite=overwrite,
             tell=bar.console.print,
         )
+    write_report(larger)
     print(f"wrote {larger.folder}, {len(larger.split('train'))} clips for training")
 
 

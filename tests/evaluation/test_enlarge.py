@@ -107,6 +107,7 @@ def test_the_script_writes_a_set_that_merges_no_more(dataset, evaluator, pipelin
     assert "of 32 motions are kept" in first.stdout
     larger = MotionDataset.load(tmp_path / "larger")
     assert "generated" in larger.info["sources"]
+    assert "generated" in (larger.folder / "report.md").read_text(encoding="utf-8")
     with pytest.raises(ValueError, match="several of the sets have a clip"):
         merge_datasets([larger.folder, larger.folder], tmp_path / "twice", "twice")
     again = subprocess.run(command, capture_output=True, text=True, timeout=600)

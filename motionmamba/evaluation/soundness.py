@@ -17,7 +17,7 @@ from motionmamba.evaluation.protocol import (
 )
 from motionmamba.evaluation.t2m import T2MEvaluator
 
-NOISE = 1.0  # deviations of each feature; half of that R-precision does not see
+NOISE = 1.0  # deviations of each feature
 LADDER = ("real", "vae", "noised", "random")  # best first
 
 

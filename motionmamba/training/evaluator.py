@@ -1,8 +1,10 @@
 """Training of the text-to-motion evaluator, after Guo et al. 2022 (EricGuo5513/text-to-motion).
 
 First an autoencoder learns movements, snippets of 4 frames; then, with its encoder frozen, captions
-and motions are brought together in one space. Losses, margin and data are the original's. The loop
-is not: the original trains with plain Adam, clips the gradients of each network by itself, and
+and motions are brought together in one space. These losses, margin and data are the original's. Not
+the original's is that disturbed motions are kept from their captions (`disturbing`): its evaluator
+hardly sees noise as large as what it measures, and frames in random order pass for motion. Nor is
+the loop: the original trains with plain Adam, clips the gradients of each network by itself, and
 keeps the weights of the lowest validation loss. Here the rate of learning is warmed up and decays,
 gradients of both networks are clipped together, and the averaged weights of the last step are kept.
 """
@@ -46,9 +48,11 @@ from motionmamba.evaluation.word_vectors import MINILM_SIZE, WordVectorizer, wit
 from motionmamba.training.batches import WindowSampler
 from motionmamba.training.checkpoints import has_checkpoint
 from motionmamba.training.config import save_config
+from motionmamba.training.disturbing import KINDS, disturb
 from motionmamba.training.loop import Losses, fit, make_accelerator
 
 MARGIN = 10.0  # distance from which on motions of other captions are far enough
+DISTURBED = 5.0  # how much farther from its caption than its original a wholly disturbed motion is
 SPARSITY = SMOOTHNESS = 1e-3  # weights of the autoencoder's losses on latents
 
 
@@ -148,6 +152,8 @@ class CaptionedMotions(WindowSampler):
             *(dataset, split, evaluator.mean, evaluator.std, MAX_FRAMES, device),
             stretches=stretches,
         )
+        # of recordings, in the evaluator's unit: it sees root and contacts enlarged
+        self.deviation = torch.from_numpy(dataset.std).to(evaluator.std) / evaluator.std
         used = sorted({index for s in stretches for index in s.captions})
         place = {index: i for i, index in enumerate(used)}
         index, counts = evaluator.index_text([dataset.tokens[i] for i in used])
@@ -282,6 +288,14 @@ def matching_losses(text: Tensor, motion: Tensor, shift: Tensor | int) -> Losses
     return losses | {"loss": losses["positive"] + losses["negative"]}
 
 
+def disturbed_loss(text: Tensor, motion: Tensor, disturbed: Tensor, level: Tensor) -> Tensor:
+    """Brings a disturbed motion `DISTURBED` times `level` (B,) farther from its caption than its
+    original is, and no farther: the squared difference.
+    """
+    near, far = pairwise_distance(text, motion), pairwise_distance(text, disturbed)
+    return (near.detach() + DISTURBED * level - far).square().mean()
+
+
 def train_matching(
     evaluator: T2MEvaluator,
     motions: CaptionedMotions,
@@ -298,18 +312,31 @@ def train_matching(
     accelerator = make_accelerator(train, run)
     evaluator.to(accelerator.device).eval()
     model = Matching(evaluator.text_encoder, evaluator.motion_encoder)
+    deviation = motions.deviation.to(accelerator.device)
 
     def compute_losses(model, generator):
         batch = motions.pairs(train.batch_size, generator)
         movements = batch["lengths"] // FRAMES_PER_MOVEMENT
         # sequences are packed on the host: one wait for lengths, before there is much to wait for
         word_counts, movement_counts = torch.stack([batch["word_counts"], movements]).cpu()
+        features = batch["features"]
+        if train.disturbed:
+            disturbed, level = disturb(
+                features, batch["lengths"], train.disturbed, deviation, generator
+            )
+            features = torch.cat([features, disturbed])
+            movement_counts = movement_counts.repeat(2)
         with torch.no_grad():
-            encoded = evaluator.encode_movements(batch["features"])
+            encoded = evaluator.encode_movements(features)
         words = evaluator.words.embed(batch["words"])
         text, motion = model(*words, word_counts, encoded, movement_counts)
+        motion, *others = motion.split(train.batch_size)
         shift = draw_shift(train.batch_size, generator, train.allow_zero_shift)
-        return matching_losses(text, motion, shift)
+        losses = matching_losses(text, motion, shift)
+        for other in others:
+            losses["disturbed"] = disturbed_loss(text, motion, other, level)
+            losses["loss"] = losses["loss"] + losses["disturbed"]
+        return losses
 
     def show_samples(model, step):
         scores = validate(evaluator, recordings)
@@ -367,6 +394,12 @@ def _check(movement: DictConfig, matching: DictConfig, shortest: int):
         raise ValueError(
             f"train.movement.window is {movement.window} frames, expected a multiple of "
             f"{FRAMES_PER_MOVEMENT} from {least} to {shortest}"
+        )
+    unknown = set(matching.disturbed) - set(KINDS)
+    if unknown:
+        raise ValueError(
+            f"train.matching.disturbed has {', '.join(sorted(map(str, unknown)))}, expected some "
+            f"of {', '.join(KINDS)}"
         )
     if matching.batch_size < 2:
         raise ValueError(

@@ -236,7 +236,7 @@ class _Run:
             "processes": accelerator.num_processes,
             "device": torch.cuda.get_device_name(device) if cuda else device.type,
             "torch": torch.__version__,
-        }
+        } | {name: round(value, 3) for name, value in self.clock.latest.items()}
         write_whole(self.run / "training.json", json.dumps(summary, indent=1).encode())
 
 
@@ -277,6 +277,7 @@ class _Clock:
 
     def __init__(self, device: torch.device):
         self.seconds = 0.0  # until the last checkpoint
+        self.latest = {}  # rates
         self._events = None
         if device.type == "cuda":
             self._events = [torch.cuda.Event(enable_timing=True) for _ in range(2)]
@@ -298,10 +299,11 @@ class _Clock:
         now = time.perf_counter()
         seconds, steps = now - self._logged, step - self._step
         self._logged, self._step = now, step
-        rates = {"samples/s": steps * batch_size / seconds}
+        self.latest = {"samples/s": steps * batch_size / seconds}
         if self._events:
-            rates["compute"] = self._events[0].elapsed_time(self._events[1]) / 1e3 * steps / seconds
-        return rates
+            busy = self._events[0].elapsed_time(self._events[1]) / 1e3 * steps
+            self.latest["compute"] = busy / seconds
+        return dict(self.latest)
 
     def state_dict(self) -> dict[str, float]:
         return {"seconds": self.seconds + time.perf_counter() - self._began}

@@ -22,6 +22,7 @@ from motionmamba.training.evaluator import (
     MovementDecoder,
     autoencoder_losses,
     build_evaluator,
+    disturbed_loss,
     draw_shift,
     matching_losses,
     train_evaluator,
@@ -62,6 +63,16 @@ def test_matching_losses_are_their_direct_form(shift):
     torch.testing.assert_close(losses["positive"], positive, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(losses["negative"], negative, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(losses["loss"], positive + negative, rtol=1e-4, atol=1e-4)
+
+
+def test_a_disturbed_motion_belongs_farther_from_its_caption_by_its_level_and_no_farther():
+    text, motion = torch.zeros(3, 2), torch.tensor([[3.0, 0], [0, 4], [1, 0]], requires_grad=True)
+    # 3 + 5 x 1 for 8, 4 + 5 x 0.2 for 7, 1 + 5 x 0.4 for 1
+    disturbed = torch.tensor([[8.0, 0], [0, 7], [1, 0]], requires_grad=True)
+    loss = disturbed_loss(text, motion, disturbed, torch.tensor([1.0, 0.2, 0.4]))
+    assert loss.item() == pytest.approx((0 + 4 + 4) / 3, rel=1e-5)
+    loss.backward()
+    assert motion.grad is None and disturbed.grad.abs().sum() > 0
 
 
 def test_the_shift_reaches_every_other_row_and_zero_only_as_published():
@@ -166,6 +177,25 @@ def test_training_matches_captions_and_motions_well_above_chance(trained, told):
     assert evaluator.config.trained_on == "procedural"
 
 
+def test_every_batch_is_matched_with_disturbed_copies_of_its_motions(
+    told, cache, tmp_path, monkeypatch
+):
+    seen = []
+
+    def spy(text, motion, disturbed, level):
+        seen.append((motion.detach(), disturbed.detach(), level))
+        return disturbed_loss(text, motion, disturbed, level)
+
+    monkeypatch.setattr(training, "disturbed_loss", spy)
+    kinds = "train.matching.disturbed=[noise,shuffle,smooth]"
+    train_evaluator(settings(told, cache, *SHORT, kinds), tmp_path)
+    assert len(seen) == 6  # of SHORT
+    for motion, disturbed, level in seen:
+        assert motion.shape == disturbed.shape and level.shape == (32,)
+        change = (motion - disturbed).norm(dim=1)
+        assert change[level == 1].min() > 0 and not torch.isnan(change).any()
+
+
 def test_the_file_is_half_precision_but_for_statistics(trained, told):
     weights = load_file(trained[1] / "diffusion_pytorch_model.safetensors")
     wide = {name for name, value in weights.items() if value.dtype != torch.float16}
@@ -236,6 +266,7 @@ def test_word_vectors_are_kept_so_that_another_machine_needs_no_encoder(
         ("train.movement.window=22", "window is 22 frames, expected a multiple of 4 from 8 to 40"),
         ("train.movement.window=44", "window is 44 frames"),
         ("train.matching.batch_size=1", "batch_size is 1, expected 2 or more"),
+        ("train.matching.disturbed=[noise,hail]", "disturbed has hail, expected some of noise,"),
         ("evaluator.motion_size=-3", "cannot build an evaluator"),
         ("glove=nowhere", "our_vab_words.pkl is missing"),
     ],

@@ -203,3 +203,4 @@ def test_a_run_tells_how_long_it_took(tmp_path):
     train(tmp_path, resume=True)
     summary = json.loads((tmp_path / "training.json").read_text())
     assert summary["steps"] == 12 and summary["seconds"] > 0 and summary["parameters"] == 81
+    assert summary["samples/s"] > 0

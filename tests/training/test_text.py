@@ -18,8 +18,8 @@ class LetterEncoder(TextEncoder):
     @register_to_config
     def __init__(self, pooling: str = "tokens"):
         super().__init__()
-        torch.manual_seed(0)
-        self.letters = torch.nn.Embedding(256, 2)
+        own = torch.Generator().manual_seed(0)  # several threads make encoders, all the same
+        self.letters = torch.nn.Embedding(256, 2, _weight=torch.randn(256, 2, generator=own))
         self.seen = []
 
     def _encode(self, texts):

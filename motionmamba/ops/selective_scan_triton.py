@@ -217,9 +217,10 @@ def _backward(
     dtype = B.dtype if per_program <= 4 else torch.float32
     partial_BC = B.new_empty(parts, batch, groups, length, N, 2, dtype=dtype)
     # read by every thread, so that each would convert them
-    matrices = B.new_empty(batch, groups, length, 2, N, dtype=torch.float32)
-    matrices[..., 0, :] = B.mT
-    matrices[..., 1, :] = C.mT
+    matrices = B.new_zeros if N < block_n else B.new_empty
+    matrices = matrices(batch, groups, length, 2, block_n, dtype=torch.float32)
+    matrices[..., 0, :N] = B.mT
+    matrices[..., 1, :N] = C.mT
     programs = batch * groups * segments * parts
     stash = max(block_n, STASH)
     chunk = CHUNK if stash == STASH else 2 * CHUNK
@@ -739,7 +740,7 @@ def _place_code(size: int) -> str:
 
 
 PLACE_8, PLACE_16 = (
-    tl.constexpr(_place_code(8 * 2560 + 2048)),
+    tl.constexpr(_place_code(8 * 2560 + 2048 + 4096)),
     tl.constexpr(_place_code(16 * 2560 + 2048)),
 )
 
@@ -831,6 +832,58 @@ def _kept_four(kept, slot, BLOCK_D: tl.constexpr):
         )
 
 
+MATRIX_CODE = tl.constexpr(
+    " ".join(
+        f"ld.shared.v4.b32 {{${i}, ${i + 1}, ${i + 2}, ${i + 3}}}, [$16 + {4 * i}];"
+        for i in range(0, 16, 4)
+    )
+)
+
+
+@triton.jit
+def _fetch(ring, matrices, matrix_t, begin, first, stop):
+    """Has B and C of the next stretch copied to shared memory, and waits for those of this one."""
+    lane = tl.arange(0, 32)
+    tl.debug_barrier()
+    if begin >= 0:
+        for i in tl.static_range(0, 16, 4):
+            step = begin + i + lane // 8
+            valid = (step >= first) & (step < stop)
+            source = (matrices + step * matrix_t + lane % 8 * 4).to(tl.int64, bitcast=True)
+            # what is not valid is not read, but zero
+            tl.inline_asm_elementwise(
+                "cp.async.ca.shared.global [$1], [$2], 16, $3; mov.b32 $0, 0;",
+                "=r,r,l,r",
+                [ring + step % 32 * 128 + lane % 8 * 16, source, tl.where(valid, 16, 0)],
+                dtype=tl.int32,
+                is_pure=False,
+                pack=1,
+            )
+    tl.inline_asm_elementwise(
+        "cp.async.commit_group; cp.async.wait_group 1; mov.b32 $0, 0;",
+        "=r", [], dtype=tl.int32, is_pure=False, pack=1,
+    )  # fmt: skip
+    tl.debug_barrier()
+
+
+@triton.jit
+def _matrix(ring, matrices, matrix_t, step, which: tl.constexpr, valid, RING: tl.constexpr,
+            BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr):  # fmt: skip
+    """B (0) or C (1) of a step, for all channels."""
+    n, d = tl.arange(0, BLOCK_N)[:, None], tl.arange(0, BLOCK_D)[None, :]
+    if RING:
+        return tl.inline_asm_elementwise(
+            MATRIX_CODE,
+            KEPT_OPERANDS,
+            [ring + step % 32 * 128 + which * 64 + (n * 0 + d * 0)],
+            dtype=tl.float32,
+            is_pure=False,
+            pack=16,
+        )
+    else:
+        return tl.load(matrices + step * matrix_t + which * BLOCK_N + n, mask=valid, other=0)
+
+
 @triton.jit
 def _inside(at, stop, first, RAGGED: tl.constexpr, ALL: tl.constexpr):
     """Whether a step counts."""
@@ -871,9 +924,9 @@ def _load_back(at, first, stop, u, u_t, delta, delta_t, z, z_t, grad_out, grad_o
 
 @triton.jit
 def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, matrices, matrix_t,
-          d, in_d, in_n, shift, rate, high, high_t, low, low_t, N, STASH: tl.constexpr,
+          ring, d, in_d, shift, rate, high, high_t, low, low_t, N, STASH: tl.constexpr,
           GROUP: tl.constexpr, SOFTPLUS: tl.constexpr, ZOH: tl.constexpr,
-          RAGGED: tl.constexpr, ALL: tl.constexpr):  # fmt: skip
+          RAGGED: tl.constexpr, ALL: tl.constexpr, RING: tl.constexpr):  # fmt: skip
     """The state some groups of steps on; with STASH, one of every STASH states is stashed."""
     coming = _load_group(
         at, first, stop, u, u_t, delta, delta_t, d, in_d, GROUP, RAGGED, ALL
@@ -888,6 +941,8 @@ def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, matrices
         )  # fmt: skip
         if STASH:
             if begin % STASH == 0:
+                if RING:
+                    _fetch(ring, matrices, matrix_t, begin + STASH, first, stop)
                 _stash(
                     high + begin * high_t + d, high_t, low + begin * low_t + d, low_t, state,
                     in_d, N, state.shape[0],
@@ -895,9 +950,12 @@ def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, matrices
         for i in tl.static_range(GROUP):
             x, dt = loaded[i]
             valid = _inside(begin + i, stop, first, RAGGED, ALL)
-            b = tl.load(matrices + (begin + i) * matrix_t, mask=in_n & valid, other=0)
+            b = _matrix(
+                ring, matrices, matrix_t, begin + i, 0, valid, RING, state.shape[0],
+                state.shape[1],
+            )  # fmt: skip
             dt = _step_size(dt, shift, valid, SOFTPLUS)
-            state = _advance(state, x[None, :], dt[None, :], b[:, None], rate, ZOH)
+            state = _advance(state, x[None, :], dt[None, :], b, rate, ZOH)
     return state
 
 
@@ -926,6 +984,7 @@ def _backward_kernel(
     RAGGED: tl.constexpr = lengths is not None
     # a thread then holds 16 states of one channel
     MATRIX: tl.constexpr = BLOCK_N == 16 and BLOCK_D == 32 and not INTERPRETED
+    RING: tl.constexpr = MATRIX and STASH == 16
     GROUPS: tl.constexpr = CHUNK // GROUP
     part = tl.program_id(0) % parts
     group = tl.program_id(0) // parts % groups
@@ -941,14 +1000,15 @@ def _backward_kernel(
     time = origin + direction * begin
     # from here on, steps are counted from the segment's first
     steps = end - begin
-    first -= begin
+    first = tl.maximum(first - begin, 0)
     stop = tl.minimum(stop - begin, steps)
     stretches = tl.cdiv(steps, STASH)
     last_group = (tl.cdiv(steps, GROUP) - 1) * GROUP
     u += batch * u_b + time * u_t
     delta += batch * delta_b + time * delta_t
-    pair_row = ((batch * groups + group) * length + time) * N * 2
-    matrices += pair_row + n
+    pair_row = (batch * groups + group) * length + time
+    matrices += pair_row * 2 * BLOCK_N
+    pair_row *= 2 * N
     grad_out += batch * grad_out_b + time * grad_out_t
     grad_u += batch * grad_u_b + time * grad_u_t
     grad_delta += batch * grad_delta_b + time * grad_delta_t
@@ -963,16 +1023,19 @@ def _backward_kernel(
     grad_u_t *= direction
     grad_delta_t *= direction
     grad_z_t *= direction
-    matrix_t = 2 * N * direction
+    matrix_t = 2 * BLOCK_N * direction
+    pair_t = 2 * N * direction
     if INTERPRETED:
         kept += tl.program_id(0) * (CHUNK * 640 + 512)
         fours = kept + (CHUNK + 1) * 512
+        ring = 0
     else:
         kept = tl.inline_asm_elementwise(
             PLACE_8 if CHUNK == 8 else PLACE_16,
             "=r", [], dtype=tl.int32, is_pure=False, pack=1,
         )  # fmt: skip
         fours = kept + (CHUNK + 1) * 2048
+        ring = fours + CHUNK * 512
     lane = tl.arange(0, BLOCK_D)
     pair = (lane // 4 if MATRIX else n)[:, None] * 2 + tl.arange(0, 2)[None, :]
     four = lane // 4
@@ -999,11 +1062,13 @@ def _backward_kernel(
         if initial is not None:
             given = initial + batch * initial_b + d
             state += _load_rows(given, initial_n, in_d & (index == 0), N, BLOCK_D, BLOCK_N)
+        if RING:
+            _fetch(ring, matrices, matrix_t, 0, first, stop)
         state = _walk(
             state, 0, (stretches - 1) * (STASH // GROUP), first, stop, last_group, u, u_t,
-            delta, delta_t, matrices, matrix_t, d, in_d, in_n, shift, rate,
+            delta, delta_t, matrices, matrix_t, ring, d, in_d, shift, rate,
             grad_u, grad_u_t, grad_delta, grad_delta_t, N, STASH,
-            GROUP, SOFTPLUS, ZOH, RAGGED, ALL,
+            GROUP, SOFTPLUS, ZOH, RAGGED, ALL, RING,
         )  # fmt: skip
 
         # the gradient of the state after a step, through all later steps
@@ -1026,6 +1091,8 @@ def _backward_kernel(
         )  # fmt: skip
         for back in range(stretches):
             base = (stretches - 1 - back) * STASH
+            if RING:
+                _fetch(ring, matrices, matrix_t, base - STASH, first, stop)
             if back > 0:
                 state = _unstash(
                     grad_u + base * grad_u_t + d,
@@ -1047,8 +1114,8 @@ def _backward_kernel(
                 state = _walk(
                     _kept(kept, CHUNK, BLOCK_N, BLOCK_D), base, current * GROUPS,
                     first, stop, last_group, u, u_t, delta, delta_t, matrices, matrix_t,
-                    d, in_d, in_n, shift, rate, grad_u, grad_u_t, grad_delta, grad_delta_t, N, 0,
-                    GROUP, SOFTPLUS, ZOH, RAGGED, ALL,
+                    ring, d, in_d, shift, rate, grad_u, grad_u_t, grad_delta, grad_delta_t, N, 0,
+                    GROUP, SOFTPLUS, ZOH, RAGGED, ALL, RING,
                 )  # fmt: skip
 
                 # through the chunk, to keep its states, and what does not depend on later steps
@@ -1066,16 +1133,20 @@ def _backward_kernel(
                         x, dt, grad_y, gate = loaded[i]
                         now = at + i
                         valid = _inside(now, stop, first, RAGGED, ALL)
-                        b = tl.load(matrices + now * matrix_t, mask=in_n & valid, other=0)
+                        b = _matrix(
+                            ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D
+                        )
                         slot = i_group * GROUP + i
                         _keep(kept, slot, state)
                         x = x.to(tl.float32)
                         dt = _step_size(dt, shift, valid, SOFTPLUS)
-                        state = _advance(state, x[None, :], dt[None, :], b[:, None], rate, ZOH)
+                        state = _advance(state, x[None, :], dt[None, :], b, rate, ZOH)
                         grad_y = grad_y.to(tl.float32)
                         if z is not None:
-                            c = tl.load(matrices + now * matrix_t + N, mask=in_n & valid, other=0)
-                            y = tl.sum(c[:, None] * state, 0) + skip * x
+                            c = _matrix(
+                                ring, matrices, matrix_t, now, 1, valid, RING, BLOCK_N, BLOCK_D
+                            )
+                            y = tl.sum(c * state, 0) + skip * x
                             gate = gate.to(tl.float32)
                             opening = sigmoid(gate)
                             slope = opening * (1 + gate * (1 - opening))
@@ -1091,7 +1162,7 @@ def _backward_kernel(
                     at = start + (groups_here - 1 - group_back) * GROUP
                     sums = tl.zeros([BLOCK_N, BLOCK_D], tl.float32)
                     if MATRIX:
-                        here = partial_BC + (at + lane % 4) * matrix_t
+                        here = partial_BC + (at + lane % 4) * pair_t
                         in_time = (ALL | (at + lane % 4 < steps))[:, None]
                         if SEVERAL and turn > 0:
                             for i in tl.static_range(2):
@@ -1104,9 +1175,12 @@ def _backward_kernel(
                         now = at + i
                         valid = _inside(now, stop, first, RAGGED, ALL)
                         mask = in_d & (ALL | (now < steps))
-                        b = tl.load(matrices + now * matrix_t, mask=in_n & valid, other=0)
-                        c = tl.load(matrices + now * matrix_t + N, mask=in_n & valid, other=0)
-                        b, c = b[:, None], c[:, None]
+                        b = _matrix(
+                            ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D
+                        )
+                        c = _matrix(
+                            ring, matrices, matrix_t, now, 1, valid, RING, BLOCK_N, BLOCK_D
+                        )
                         slot = now - start
                         previous = _kept(kept, slot, BLOCK_N, BLOCK_D)
                         x, dt, grad_y, slope = _kept_four(fours, slot, BLOCK_D)
@@ -1121,7 +1195,7 @@ def _backward_kernel(
                             is_c = tl.where(lane // 4 == 2 * i + 1, 1.0, 0.0)[None, :]
                             sums = _add_sums(sums, gb, gc, units, is_b, is_c, EXACT)
                         else:
-                            pairs = partial_BC + now * matrix_t + pair
+                            pairs = partial_BC + now * pair_t + pair
                             in_pair = (pair < 2 * N) & (now < steps)
                             both = tl.join(tl.sum(gb, 1), tl.sum(gc, 1))
                             if SEVERAL and turn > 0:

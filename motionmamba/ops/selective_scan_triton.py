@@ -1133,9 +1133,7 @@ def _backward_kernel(
                         x, dt, grad_y, gate = loaded[i]
                         now = at + i
                         valid = _inside(now, stop, first, RAGGED, ALL)
-                        b = _matrix(
-                            ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D
-                        )
+                        b = _matrix(ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D)
                         slot = i_group * GROUP + i
                         _keep(kept, slot, state)
                         x = x.to(tl.float32)
@@ -1175,12 +1173,8 @@ def _backward_kernel(
                         now = at + i
                         valid = _inside(now, stop, first, RAGGED, ALL)
                         mask = in_d & (ALL | (now < steps))
-                        b = _matrix(
-                            ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D
-                        )
-                        c = _matrix(
-                            ring, matrices, matrix_t, now, 1, valid, RING, BLOCK_N, BLOCK_D
-                        )
+                        b = _matrix(ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D)
+                        c = _matrix(ring, matrices, matrix_t, now, 1, valid, RING, BLOCK_N, BLOCK_D)
                         slot = now - start
                         previous = _kept(kept, slot, BLOCK_N, BLOCK_D)
                         x, dt, grad_y, slope = _kept_four(fours, slot, BLOCK_D)

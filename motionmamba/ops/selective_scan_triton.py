@@ -739,6 +739,7 @@ def _place_code(size: int) -> str:
     return f"{{ .shared .align 16 .b8 kept[{size}]; mov.u32 $0, kept; }}"
 
 
+# states and four numbers of each step, the state before them, B and C of two stretches
 PLACE_8, PLACE_16 = (
     tl.constexpr(_place_code(8 * 2560 + 2048 + 4096)),
     tl.constexpr(_place_code(16 * 2560 + 2048)),

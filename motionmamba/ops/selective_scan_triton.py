@@ -216,12 +216,26 @@ def _backward(
     # one partial sum over each program's channels; few summands may be rounded as the result is
     dtype = B.dtype if per_program <= 4 else torch.float32
     partial_BC = B.new_empty(parts, batch, groups, length, N, 2, dtype=dtype)
+    # read by every thread, so that each would convert them
+    matrices = B.new_zeros if N < block_n else B.new_empty
+    matrices = matrices(batch, groups, length, 2, block_n, dtype=torch.float32)
+    matrices[..., 0, :N] = B.mT
+    matrices[..., 1, :N] = C.mT
     programs = batch * groups * segments * parts
     stash = max(block_n, STASH)
     chunk = CHUNK if stash == STASH else 2 * CHUNK
     kept = A.new_empty(programs, chunk * 640 + 512) if INTERPRETED else None
     _backward_kernel[(programs,)](
-        *inputs,
+        *_strided(u, 0, 2),
+        *_strided(delta, 0, 2),
+        *_strided(z, 0, 2),
+        matrices,
+        *_strided(grad_out, 0, 2),
+        *_strided(grad_state, 0, 2),
+        A,
+        D,
+        delta_bias,
+        lengths,
         *_strided(initial, 0, 2),
         starts,
         *_strided(grad_u, 0, 2),
@@ -428,55 +442,6 @@ def _load_steps(u, u_t, delta, delta_t, z, z_t, step, first, stop, in_d, ENDS: t
     return loaded
 
 
-@triton.jit
-def _load_matrix(matrix, matrix_t, step, first, stop, in_n, STEPS: tl.constexpr):
-    """B or C of several steps, (STEPS, BLOCK_N); what is not valid is zero."""
-    i = tl.arange(0, STEPS)[:, None]
-    valid = (step + i >= first) & (step + i < stop)
-    return tl.load(matrix + i * matrix_t, mask=in_n[None, :] & valid, other=0)
-
-
-@triton.jit
-def _place_shared(CODE: tl.constexpr):
-    return tl.inline_asm_elementwise(CODE, "=r", [], dtype=tl.int32, is_pure=False, pack=1)
-
-
-@triton.jit
-def _share_rows(ring, b, c, ENDS: tl.constexpr):
-    """Puts B and C of some steps where all threads read them, once the ones before are read.
-
-    So each number is loaded and made a float32 by one thread, and not by all 32.
-    """
-    tl.debug_barrier()
-    _share_tile(ring, b)
-    if not ENDS:
-        _share_tile(ring + b.shape[0] * 64, c)
-    tl.debug_barrier()
-
-
-@triton.jit
-def _share_tile(ring, rows):
-    i, n = tl.arange(0, rows.shape[0])[:, None], tl.arange(0, rows.shape[1])[None, :]
-    tl.inline_asm_elementwise(
-        "st.shared.b32 [$1], $2; mov.b32 $0, 0;",
-        "=r,r,r",
-        [ring + i * 64 + n * 4, rows.to(tl.float32)],
-        dtype=tl.int32,
-        is_pure=False,
-        pack=1,
-    )
-
-
-@triton.jit
-def _shared_row(ring, slot, BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr):
-    """B or C of a step, for all channels."""
-    n, d = tl.arange(0, BLOCK_N)[:, None], tl.arange(0, BLOCK_D)[None, :]
-    return tl.inline_asm_elementwise(
-        ROW_CODE, KEPT_OPERANDS, [ring + slot * 64 + (n * 0 + d * 0)],
-        dtype=tl.float32, is_pure=False, pack=16,
-    )  # fmt: skip
-
-
 @triton.jit(do_not_specialize=["size"])
 def _forward_kernel(
     u, u_b, u_t,
@@ -533,12 +498,8 @@ def _forward_kernel(
         z += batch * z_b + time * z_t + d
         z_t *= direction
     stop = tl.minimum(stop, end)
+    # these come from far, B and C were read for other channels already
     coming = _load_steps(u, u_t, delta, delta_t, z, z_t, begin, first, stop, in_d, ENDS, AHEAD)
-    RING: tl.constexpr = BLOCK_N == 16 and BLOCK_D == 32 and not INTERPRETED
-    if RING:
-        ring = _place_shared(PLACE_RING)
-        rows_B = _load_matrix(B, B_t, begin, first, stop, in_n, AHEAD)
-        rows_C = rows_B if ENDS else _load_matrix(C, C_t, begin, first, stop, in_n, AHEAD)
     for step in range(begin, end, AHEAD):
         loaded = coming
         u += AHEAD * u_t
@@ -549,27 +510,20 @@ def _forward_kernel(
             u, u_t, delta, delta_t, z, z_t, step + AHEAD, first, stop, in_d, ENDS, AHEAD
         )
         matrices = ()
-        if RING:
-            _share_rows(ring, rows_B, rows_C, ENDS)
-            rows_B = _load_matrix(B + AHEAD * B_t, B_t, step + AHEAD, first, stop, in_n, AHEAD)
-            if not ENDS:
-                rows_C = _load_matrix(C + AHEAD * C_t, C_t, step + AHEAD, first, stop, in_n, AHEAD)
-        else:
-            for i in tl.static_range(AHEAD):
-                valid = in_n & (step + i >= first) & (step + i < stop)
-                b = _load(B + i * B_t, valid)[:, None]
-                matrices = matrices + ((b, b if ENDS else _load(C + i * C_t, valid)[:, None]),)
+        for i in tl.static_range(AHEAD):
+            valid = (step + i >= first) & (step + i < stop)
+            b = tl.load(B + i * B_t, mask=in_n & valid, other=0)
+            c = b if ENDS else tl.load(C + i * C_t, mask=in_n & valid, other=0)
+            matrices = matrices + ((b, c, valid),)
         for i in tl.static_range(AHEAD):
             x, dt, gate = loaded[i]
-            valid = (step + i >= first) & (step + i < stop)
-            b = _shared_row(ring, i, BLOCK_N, BLOCK_D) if RING else matrices[i][0]
+            b, c, valid = matrices[i]
             dt = _step_size(dt, shift, valid, SOFTPLUS)
-            state = _advance(state, x[None, :], dt[None, :], b, rate, ZOH)
+            state = _advance(state, x[None, :], dt[None, :], b[:, None], rate, ZOH)
             if ENDS:
                 total += dt
             else:
-                c = _shared_row(ring, AHEAD + i, BLOCK_N, BLOCK_D) if RING else matrices[i][1]
-                y = tl.sum(c * state, 0) + skip * x.to(tl.float32)
+                y = tl.sum(c.to(tl.float32)[:, None] * state, 0) + skip * x.to(tl.float32)
                 if z is not None:
                     gate = gate.to(tl.float32)
                     y *= gate * sigmoid(gate)
@@ -658,46 +612,33 @@ def _grad_ends_kernel(
     if z is not None:
         z += batch * z_b + time * z_t + d
         z_t *= -direction
-    # from here on, steps are counted from the segment's last, back in time
-    first, stop = tl.maximum(end - stop, 0), end - tl.maximum(first, begin)
-    coming = _load_steps(
-        grad_out, grad_out_t, delta, delta_t, z, z_t, 0, first, stop, in_d, False, AHEAD
-    )
-    RING: tl.constexpr = BLOCK_N == 16 and BLOCK_D == 32 and not INTERPRETED
-    if RING:
-        ring = _place_shared(PLACE_RING)
-        rows = _load_matrix(C, C_t, 0, first, stop, in_n, AHEAD)
     for back in range(0, end - begin, AHEAD):
-        loaded = coming
-        grad_out += AHEAD * grad_out_t
-        delta += AHEAD * delta_t
-        if z is not None:
-            z += AHEAD * z_t
-        coming = _load_steps(
-            grad_out, grad_out_t, delta, delta_t, z, z_t, back + AHEAD, first, stop, in_d, False,
-            AHEAD,
-        )  # fmt: skip
-        matrix = ()
-        if RING:
-            _share_rows(ring, rows, rows, True)
-            rows = _load_matrix(C + AHEAD * C_t, C_t, back + AHEAD, first, stop, in_n, AHEAD)
-        else:
-            for i in tl.static_range(AHEAD):
-                valid = (back + i >= first) & (back + i < stop)
-                matrix = matrix + (_load(C + i * C_t, in_n & valid)[:, None],)
+        step = end - 1 - back
+        loaded = ()
         for i in tl.static_range(AHEAD):
-            gy, dt, gate = loaded[i]
-            c = _shared_row(ring, i, BLOCK_N, BLOCK_D) if RING else matrix[i]
-            valid = (back + i >= first) & (back + i < stop)
+            valid = (step - i >= tl.maximum(first, begin)) & (step - i < stop)
+            dt = tl.load(delta + i * delta_t, mask=in_d & valid, other=0)
+            c = tl.load(C + i * C_t, mask=in_n & valid, other=0)
+            gy = tl.load(grad_out + i * grad_out_t, mask=in_d & valid, other=0)
+            gate = gy
+            if z is not None:
+                gate = tl.load(z + i * z_t, mask=in_d & valid, other=0)
+            loaded = loaded + ((dt, c, gy, gate, valid),)
+        for i in tl.static_range(AHEAD):
+            dt, c, gy, gate, valid = loaded[i]
             dt = _step_size(dt, shift, valid, SOFTPLUS)
             gy = gy.to(tl.float32)
             if z is not None:
                 gate = gate.to(tl.float32)
                 gy *= gate * sigmoid(gate)
-            grad += c * gy[None, :]
+            grad += c.to(tl.float32)[:, None] * gy[None, :]
             grad *= tl.exp2(dt[None, :] * rate)
             total += dt
+        delta += AHEAD * delta_t
         C += AHEAD * C_t
+        grad_out += AHEAD * grad_out_t
+        if z is not None:
+            z += AHEAD * z_t
     row = index.to(tl.int64) * batches + batch
     tl.store(ends + row * N * channels + tile, grad, mask=in_tile)
     tl.store(sums + row * channels + d, total, mask=in_d)
@@ -798,17 +739,10 @@ def _place_code(size: int) -> str:
     return f"{{ .shared .align 16 .b8 kept[{size}]; mov.u32 $0, kept; }}"
 
 
-# states and four numbers of each step, the state before them, B and C of a stretch
+# states and four numbers of each step, the state before them, B and C of two stretches
 PLACE_8, PLACE_16 = (
-    tl.constexpr(_place_code(8 * 2560 + 2048 + 2048)),
+    tl.constexpr(_place_code(8 * 2560 + 2048 + 4096)),
     tl.constexpr(_place_code(16 * 2560 + 2048)),
-)
-PLACE_RING = tl.constexpr(_place_code(1024))
-ROW_CODE = tl.constexpr(
-    " ".join(
-        f"ld.shared.v4.b32 {{${i}, ${i + 1}, ${i + 2}, ${i + 3}}}, [$16 + {4 * i}];"
-        for i in range(0, 16, 4)
-    )
 )
 
 
@@ -899,14 +833,56 @@ def _kept_four(kept, slot, BLOCK_D: tl.constexpr):
         )
 
 
+MATRIX_CODE = tl.constexpr(
+    " ".join(
+        f"ld.shared.v4.b32 {{${i}, ${i + 1}, ${i + 2}, ${i + 3}}}, [$16 + {4 * i}];"
+        for i in range(0, 16, 4)
+    )
+)
+
+
 @triton.jit
-def _matrix(ring, slot, matrix, matrix_t, step, mask, RING: tl.constexpr, BLOCK_N: tl.constexpr,
-            BLOCK_D: tl.constexpr):  # fmt: skip
-    """B or C of a step, for all channels."""
+def _fetch(ring, matrices, matrix_t, begin, first, stop):
+    """Has B and C of the next stretch copied to shared memory, and waits for those of this one."""
+    lane = tl.arange(0, 32)
+    tl.debug_barrier()
+    if begin >= 0:
+        for i in tl.static_range(0, 16, 4):
+            step = begin + i + lane // 8
+            valid = (step >= first) & (step < stop)
+            source = (matrices + step * matrix_t + lane % 8 * 4).to(tl.int64, bitcast=True)
+            # what is not valid is not read, but zero
+            tl.inline_asm_elementwise(
+                "cp.async.ca.shared.global [$1], [$2], 16, $3; mov.b32 $0, 0;",
+                "=r,r,l,r",
+                [ring + step % 32 * 128 + lane % 8 * 16, source, tl.where(valid, 16, 0)],
+                dtype=tl.int32,
+                is_pure=False,
+                pack=1,
+            )
+    tl.inline_asm_elementwise(
+        "cp.async.commit_group; cp.async.wait_group 1; mov.b32 $0, 0;",
+        "=r", [], dtype=tl.int32, is_pure=False, pack=1,
+    )  # fmt: skip
+    tl.debug_barrier()
+
+
+@triton.jit
+def _matrix(ring, matrices, matrix_t, step, which: tl.constexpr, valid, RING: tl.constexpr,
+            BLOCK_N: tl.constexpr, BLOCK_D: tl.constexpr):  # fmt: skip
+    """B (0) or C (1) of a step, for all channels."""
+    n, d = tl.arange(0, BLOCK_N)[:, None], tl.arange(0, BLOCK_D)[None, :]
     if RING:
-        return _shared_row(ring, slot + step % 16, BLOCK_N, BLOCK_D)
+        return tl.inline_asm_elementwise(
+            MATRIX_CODE,
+            KEPT_OPERANDS,
+            [ring + step % 32 * 128 + which * 64 + (n * 0 + d * 0)],
+            dtype=tl.float32,
+            is_pure=False,
+            pack=16,
+        )
     else:
-        return _load(matrix + step * matrix_t, mask)[:, None]
+        return tl.load(matrices + step * matrix_t + which * BLOCK_N + n, mask=valid, other=0)
 
 
 @triton.jit
@@ -948,16 +924,14 @@ def _load_back(at, first, stop, u, u_t, delta, delta_t, z, z_t, grad_out, grad_o
 
 
 @triton.jit
-def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, B, B_t,
-          ring, in_n, d, in_d, shift, rate, high, high_t, low, low_t, N, STASH: tl.constexpr,
+def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, matrices, matrix_t,
+          ring, d, in_d, shift, rate, high, high_t, low, low_t, N, STASH: tl.constexpr,
           GROUP: tl.constexpr, SOFTPLUS: tl.constexpr, ZOH: tl.constexpr,
           RAGGED: tl.constexpr, ALL: tl.constexpr, RING: tl.constexpr):  # fmt: skip
     """The state some groups of steps on; with STASH, one of every STASH states is stashed."""
     coming = _load_group(
         at, first, stop, u, u_t, delta, delta_t, d, in_d, GROUP, RAGGED, ALL
     )  # fmt: skip
-    if STASH and RING:
-        rows_B = _load_matrix(B + at * B_t, B_t, at, first, stop, in_n, STASH)
     for group in range(groups):
         begin = at + group * GROUP
         loaded = coming
@@ -969,9 +943,7 @@ def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, B, B_t,
         if STASH:
             if begin % STASH == 0:
                 if RING:
-                    _share_rows(ring, rows_B, rows_B, True)
-                    ahead = begin + STASH
-                    rows_B = _load_matrix(B + ahead * B_t, B_t, ahead, first, stop, in_n, STASH)
+                    _fetch(ring, matrices, matrix_t, begin + STASH, first, stop)
                 _stash(
                     high + begin * high_t + d, high_t, low + begin * low_t + d, low_t, state,
                     in_d, N, state.shape[0],
@@ -980,8 +952,9 @@ def _walk(state, at, groups, first, stop, last, u, u_t, delta, delta_t, B, B_t,
             x, dt = loaded[i]
             valid = _inside(begin + i, stop, first, RAGGED, ALL)
             b = _matrix(
-                ring, 0, B, B_t, begin + i, valid & in_n, RING, state.shape[0], state.shape[1]
-            )
+                ring, matrices, matrix_t, begin + i, 0, valid, RING, state.shape[0],
+                state.shape[1],
+            )  # fmt: skip
             dt = _step_size(dt, shift, valid, SOFTPLUS)
             state = _advance(state, x[None, :], dt[None, :], b, rate, ZOH)
     return state
@@ -992,8 +965,7 @@ def _backward_kernel(
     u, u_b, u_t,
     delta, delta_b, delta_t,
     z, z_b, z_t,
-    B, B_b, B_g, B_t,
-    C, C_b, C_g, C_t,
+    matrices,
     grad_out, grad_out_b, grad_out_t,
     grad_state, grad_state_b, grad_state_n,
     A, D, bias, lengths,
@@ -1035,13 +1007,13 @@ def _backward_kernel(
     last_group = (tl.cdiv(steps, GROUP) - 1) * GROUP
     u += batch * u_b + time * u_t
     delta += batch * delta_b + time * delta_t
-    B += batch * B_b + group * B_g + time * B_t + n
-    C += batch * C_b + group * C_g + time * C_t + n
+    pair_row = (batch * groups + group) * length + time
+    matrices += pair_row * 2 * BLOCK_N
+    pair_row *= 2 * N
     grad_out += batch * grad_out_b + time * grad_out_t
     grad_u += batch * grad_u_b + time * grad_u_t
     grad_delta += batch * grad_delta_b + time * grad_delta_t
-    partial_BC += part * batches * groups * length * N * 2
-    partial_BC += ((batch * groups + group) * length + time) * 2 * N
+    partial_BC += part * batches * groups * length * N * 2 + pair_row
     if z is not None:
         z += batch * z_b + time * z_t
         grad_z += batch * grad_z_b + time * grad_z_t
@@ -1052,15 +1024,17 @@ def _backward_kernel(
     grad_u_t *= direction
     grad_delta_t *= direction
     grad_z_t *= direction
-    B_t *= direction
-    C_t *= direction
+    matrix_t = 2 * BLOCK_N * direction
     pair_t = 2 * N * direction
     if INTERPRETED:
         kept += tl.program_id(0) * (CHUNK * 640 + 512)
         fours = kept + (CHUNK + 1) * 512
         ring = 0
     else:
-        kept = _place_shared(PLACE_8 if CHUNK == 8 else PLACE_16)
+        kept = tl.inline_asm_elementwise(
+            PLACE_8 if CHUNK == 8 else PLACE_16,
+            "=r", [], dtype=tl.int32, is_pure=False, pack=1,
+        )  # fmt: skip
         fours = kept + (CHUNK + 1) * 2048
         ring = fours + CHUNK * 512
     lane = tl.arange(0, BLOCK_D)
@@ -1089,9 +1063,11 @@ def _backward_kernel(
         if initial is not None:
             given = initial + batch * initial_b + d
             state += _load_rows(given, initial_n, in_d & (index == 0), N, BLOCK_D, BLOCK_N)
+        if RING:
+            _fetch(ring, matrices, matrix_t, 0, first, stop)
         state = _walk(
             state, 0, (stretches - 1) * (STASH // GROUP), first, stop, last_group, u, u_t,
-            delta, delta_t, B, B_t, ring, in_n, d, in_d, shift, rate,
+            delta, delta_t, matrices, matrix_t, ring, d, in_d, shift, rate,
             grad_u, grad_u_t, grad_delta, grad_delta_t, N, STASH,
             GROUP, SOFTPLUS, ZOH, RAGGED, ALL, RING,
         )  # fmt: skip
@@ -1117,8 +1093,7 @@ def _backward_kernel(
         for back in range(stretches):
             base = (stretches - 1 - back) * STASH
             if RING:
-                rows_B = _load_matrix(B + base * B_t, B_t, base, first, stop, in_n, STASH)
-                rows_C = _load_matrix(C + base * C_t, C_t, base, first, stop, in_n, STASH)
+                _fetch(ring, matrices, matrix_t, base - STASH, first, stop)
             if back > 0:
                 state = _unstash(
                     grad_u + base * grad_u_t + d,
@@ -1132,8 +1107,6 @@ def _backward_kernel(
                 )
                 # all of it is read before the first gradient is written
                 tl.debug_barrier()
-            if RING:
-                _share_rows(ring, rows_B, rows_C, False)
             _keep(kept, CHUNK, state)
             chunks = tl.minimum(STASH // CHUNK, tl.cdiv(steps - base, CHUNK))
             for chunk_back in range(chunks):
@@ -1141,8 +1114,8 @@ def _backward_kernel(
                 start = base + current * CHUNK
                 state = _walk(
                     _kept(kept, CHUNK, BLOCK_N, BLOCK_D), base, current * GROUPS,
-                    first, stop, last_group, u, u_t, delta, delta_t, B, B_t, ring, in_n,
-                    d, in_d, shift, rate, grad_u, grad_u_t, grad_delta, grad_delta_t, N, 0,
+                    first, stop, last_group, u, u_t, delta, delta_t, matrices, matrix_t,
+                    ring, d, in_d, shift, rate, grad_u, grad_u_t, grad_delta, grad_delta_t, N, 0,
                     GROUP, SOFTPLUS, ZOH, RAGGED, ALL, RING,
                 )  # fmt: skip
 
@@ -1161,7 +1134,7 @@ def _backward_kernel(
                         x, dt, grad_y, gate = loaded[i]
                         now = at + i
                         valid = _inside(now, stop, first, RAGGED, ALL)
-                        b = _matrix(ring, 0, B, B_t, now, valid & in_n, RING, BLOCK_N, BLOCK_D)
+                        b = _matrix(ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D)
                         slot = i_group * GROUP + i
                         _keep(kept, slot, state)
                         x = x.to(tl.float32)
@@ -1169,7 +1142,9 @@ def _backward_kernel(
                         state = _advance(state, x[None, :], dt[None, :], b, rate, ZOH)
                         grad_y = grad_y.to(tl.float32)
                         if z is not None:
-                            c = _matrix(ring, 16, C, C_t, now, valid & in_n, RING, BLOCK_N, BLOCK_D)
+                            c = _matrix(
+                                ring, matrices, matrix_t, now, 1, valid, RING, BLOCK_N, BLOCK_D
+                            )
                             y = tl.sum(c * state, 0) + skip * x
                             gate = gate.to(tl.float32)
                             opening = sigmoid(gate)
@@ -1199,8 +1174,8 @@ def _backward_kernel(
                         now = at + i
                         valid = _inside(now, stop, first, RAGGED, ALL)
                         mask = in_d & (ALL | (now < steps))
-                        b = _matrix(ring, 0, B, B_t, now, valid & in_n, RING, BLOCK_N, BLOCK_D)
-                        c = _matrix(ring, 16, C, C_t, now, valid & in_n, RING, BLOCK_N, BLOCK_D)
+                        b = _matrix(ring, matrices, matrix_t, now, 0, valid, RING, BLOCK_N, BLOCK_D)
+                        c = _matrix(ring, matrices, matrix_t, now, 1, valid, RING, BLOCK_N, BLOCK_D)
                         slot = now - start
                         previous = _kept(kept, slot, BLOCK_N, BLOCK_D)
                         x, dt, grad_y, slope = _kept_four(fours, slot, BLOCK_D)

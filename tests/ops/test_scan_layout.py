@@ -41,8 +41,9 @@ for name in ("_grad_ends_kernel", "_join_kernel"):
 u, delta, z, grad = (torch.zeros(2, 48, 64, dtype=torch.bfloat16).transpose(1, 2) for _ in range(4))
 B, C = (torch.zeros(2, 48, 1, 16, dtype=torch.bfloat16).permute(0, 2, 3, 1) for _ in range(2))
 A, D = torch.zeros(64, 16), torch.zeros(64)
-inputs = u, delta, A, B, C, D, z, D, None, None
-scan._backward(*inputs, None, grad, None, True, 0, False)
+state = torch.zeros(2, 16, 64).transpose(1, 2)  # loads of whole tiles can change layouts
+inputs = u, delta, A, B, C, D, z, D, state, None
+scan._backward(*inputs, None, grad, state, True, 0, False)
 """
 THREAD_IS_A_CHANNEL = (
     "sizePerThread = [1, 1], threadsPerWarp = [1, 32], warpsPerCTA = [1, 1], order = [1, 0]"

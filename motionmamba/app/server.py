@@ -211,9 +211,9 @@ def serve(options: Options, host: str, port: int, auth: str | None = None) -> No
     login = _login(auth) if auth is not None else None
     _check_address(host, port)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    print("loading the model ...", flush=True)
     with closing(Server(options)) as server:
         with _ended_by_signals(server.close):
+            print("loading the model ...", flush=True)
             server.start(host, port, login)
         try:
             print(f"Motion Mamba runs on {server.address} (stop it with Ctrl+C)", flush=True)
